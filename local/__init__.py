@@ -1,0 +1,1 @@
+"""Real Kafka and a real S3 server on one machine, without Docker."""

@@ -1,0 +1,1 @@
+"""Read, verify and send what the archive holds; every part is checked against its digest."""
