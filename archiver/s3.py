@@ -1,0 +1,209 @@
+"""The S3 adapter: boto3 under the promises of object_store.py.
+
+PUTs go out with the SDK's retries off. With them on, boto3 was seen to answer 412 against its own successful write, so
+that a committed range looked like somebody else's. Reads use a second client that does retry. Every PUT carries its
+SHA-256, which the store checks before it keeps the object.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from .object_store import (
+    ObjectInfo,
+    ObjectNotFound,
+    OutcomeUnknown,
+    StoreDenied,
+    StoreError,
+    StoreMissing,
+    StoreUnreachable,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+DENIED = {
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "403",
+    "Forbidden",
+    "AllAccessDisabled",
+    "TokenRefreshRequired",
+}
+EXISTS = {"PreconditionFailed", "412"}
+CONTENTION = {"ConditionalRequestConflict", "OperationAborted", "409"}
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 60
+DELETE_BATCH_KEYS = 1000
+
+
+def parse_url(url: str) -> tuple[str, str]:
+    """Split `s3://bucket/prefix` into bucket and prefix (without slashes at its ends). Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ValueError(f"archive URL {url!r} is not of the form s3://bucket/prefix")
+    return parts.netloc, parts.path.strip("/")
+
+
+class S3Store:
+    """Objects under `s3://bucket/prefix`. Thread-safe, as boto3's clients are.
+
+    `client_options` go to boto3's client as they are: endpoint_url, aws_access_key_id, region_name, ... ; what is not
+    given boto3 finds where it always does (environment, profile, instance role).
+    """
+
+    def __init__(self, url: str, *, read_timeout_s: float = READ_TIMEOUT_S, **client_options: Any) -> None:
+        self.bucket, self.prefix = parse_url(url)
+        self._root = f"{self.prefix}/" if self.prefix else ""
+        session = boto3.session.Session()
+
+        def client(attempts: int) -> "S3Client":
+            config = Config(
+                retries={"total_max_attempts": attempts, "mode": "standard"},
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=read_timeout_s,
+                s3={"addressing_style": "path"} if client_options.get("endpoint_url") else {},
+                request_checksum_calculation="when_required",
+                max_pool_connections=32,
+            )
+            return session.client("s3", config=config, **client_options)
+
+        self._writer = client(attempts=1)
+        self._reader = client(attempts=4)
+
+    @property
+    def url(self) -> str:
+        """Where this is: `s3://bucket/prefix`."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that requests go to."""
+        return str(self._reader.meta.endpoint_url)
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Create once with If-None-Match; see ObjectStore."""
+        try:
+            self._put(key, body, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in EXISTS:
+                return False
+            raise self._put_error(key, error) from error
+        except BotoCoreError as error:
+            raise self._put_error(key, error) from error
+        return True
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write or overwrite; see ObjectStore."""
+        try:
+            self._put(key, body)
+        except (ClientError, BotoCoreError) as error:
+            raise self._put_error(key, error) from error
+
+    def _put(self, key: str, body: bytes, **condition: Any) -> None:
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode("ascii")
+        self._writer.put_object(
+            Bucket=self.bucket, Key=self._root + key, Body=body, ChecksumSHA256=checksum, **condition
+        )
+
+    def get(self, key: str) -> bytes:
+        """Return the whole object; see ObjectStore."""
+        return self._get(key)
+
+    def get_tail(self, key: str, length: int) -> bytes:
+        """Return at most the last `length` bytes; see ObjectStore."""
+        return self._get(key, Range=f"bytes=-{length}")
+
+    def _get(self, key: str, **options: Any) -> bytes:
+        try:
+            answer = self._reader.get_object(Bucket=self.bucket, Key=self._root + key, **options)
+            body = answer["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise self._read_error("reading", key, error) from error
+        if len(body) != answer["ContentLength"]:
+            message = f"reading {self.url}/{key}: got {len(body)} of {answer['ContentLength']} bytes; try again"
+            raise StoreUnreachable(message)
+        return body
+
+    def size(self, key: str) -> int:
+        """Return the object's size in bytes."""
+        try:
+            return self._reader.head_object(Bucket=self.bucket, Key=self._root + key)["ContentLength"]
+        except (ClientError, BotoCoreError) as error:
+            raise self._read_error("looking at", key, error) from error
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects under a prefix in key order."""
+        pages = self._reader.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._root + prefix)
+        try:
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield ObjectInfo(item["Key"][len(self._root) :], item["Size"])
+        except (ClientError, BotoCoreError) as error:
+            raise self._read_error("listing", prefix, error) from error
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        for key in keys:
+            try:
+                self._reader.delete_object(Bucket=self.bucket, Key=self._root + key)
+            except (ClientError, BotoCoreError) as error:
+                raise self._read_error("deleting", key, error) from error
+
+    def _put_error(self, key: str, error: Exception) -> StoreError:
+        where = f"writing {self.url}/{key} at {self.endpoint}"
+        known = self._known_error(where, error)
+        if known is not None:
+            return known
+        if isinstance(error, ClientError):
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if _code(error) in CONTENTION or status >= 500 or status == 409:
+                return OutcomeUnknown(f"{where}: {error}")
+            return StoreError(f"{where}: {error}")
+        if isinstance(error, EndpointConnectionError):
+            return OutcomeUnknown(f"{where}: no connection ({error}); is the S3 endpoint right and up?")
+        return OutcomeUnknown(f"{where}: {error}")
+
+    def _read_error(self, doing: str, key: str, error: Exception) -> StoreError:
+        where = f"{doing} {self.url}/{key} at {self.endpoint}"
+        known = self._known_error(where, error)
+        if known is not None:
+            return known
+        if isinstance(error, ClientError):
+            if _code(error) in {"NoSuchKey", "404", "NotFound"}:
+                return ObjectNotFound(f"{self.url}/{key} does not exist")
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return StoreUnreachable(f"{where}: {error}") if status >= 500 else StoreError(f"{where}: {error}")
+        return StoreUnreachable(f"{where}: {error}; is the S3 endpoint right and up?")
+
+    def _known_error(self, where: str, error: Exception) -> StoreError | None:
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role"
+            return StoreDenied(f"{where}: no credentials found; {advice}")
+        if isinstance(error, ClientError):
+            if _code(error) == "NoSuchBucket":
+                return StoreMissing(
+                    f"{where}: the bucket {self.bucket!r} does not exist; create it, or correct the URL"
+                )
+            if _code(error) in DENIED:
+                return StoreDenied(f"{where}: access denied ({_code(error)}); check the credentials and their rights")
+        return None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
