@@ -1,0 +1,133 @@
+"""Reads and extends a topic's commit log on an object store.
+
+An append has three outcomes: committed, fenced (the log went on in a way that this entry no longer fits), or unknown.
+Unknown is not an outcome that is guessed at: the slot is read until it tells, the same body is sent to the same slot
+again while it is empty, and when the store stays silent CommitUnknown is raised. The caller then drops what it holds
+and starts over from the log; a late write of the old body is harmless, since its slot and its spans tell.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .log_entries import Entry, LogCorrupt, decode, log_key, sha256_of
+from .log_state import LogState
+from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreError, StoreUnreachable
+
+SLOT_ATTEMPTS_MAX = 12
+SLOT_PAUSE_S = 0.05
+SLOT_PAUSE_S_MAX = 5.0
+
+
+class CommitUnknown(StoreError):
+    """The store did not tell within the bound whether an entry is in the log. Start over from the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The entry is in the log, at this slot."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The entry no longer fits the log: another writer was there. Nothing of it is committed."""
+
+    reason: str
+
+
+class CommitLog:
+    """One topic's log. Keeps the folded state of what it has read; not thread-safe.
+
+    `pause(seconds)` waits between attempts at a silent store.
+    """
+
+    def __init__(self, store: ObjectStore, topic: str, *, pause: Callable[[float], None]) -> None:
+        self.store = store
+        self.topic = topic
+        self.pause = pause
+        self.state = LogState(topic)
+
+    def refresh(self) -> LogState:
+        """Read on to the log's end and return the state. Raises LogCorrupt, LogTooNew, LogViolation, StoreError."""
+        for entry, body in read_entries(self.store, self.topic, after=self.state.seq):
+            self.state.apply(entry, sha256_of(body), f"{self.store.url}/{log_key(self.topic, entry.seq)}")
+        return self.state
+
+    def append(self, entry: Entry) -> Committed | Fenced:
+        """Put `entry` (its seq and prev_sha256 are set here) at the log's end.
+
+        Raises CommitUnknown, StoreDenied, StoreMissing, and what refresh() raises.
+        """
+        while True:
+            conflict = self.state.conflict(entry)
+            if conflict is not None:
+                return Fenced(conflict)
+            placed = entry.at_slot(self.state.seq + 1, self.state.head_sha256)
+            body = placed.encode()
+            if self._take_slot(log_key(self.topic, placed.seq), body):
+                self.state.apply(placed, sha256_of(body), log_key(self.topic, placed.seq))
+                return Committed(placed)
+            self.refresh()
+
+    def _take_slot(self, key: str, body: bytes) -> bool:
+        """Return True when the slot holds `body`, False when it holds another's. Raises CommitUnknown."""
+        problem: StoreError | None = None
+        wait = SLOT_PAUSE_S
+        for attempt in range(SLOT_ATTEMPTS_MAX):
+            if attempt:
+                self.pause(wait)
+                wait = min(wait * 2, SLOT_PAUSE_S_MAX)
+            try:
+                if self.store.put_if_absent(key, body):
+                    return True
+            except OutcomeUnknown as error:
+                problem = error
+            try:
+                # Also after a plain "exists": it may be our own earlier write, applied after its answer was given up.
+                return self.store.get(key) == body
+            except ObjectNotFound:
+                continue
+            except StoreUnreachable as error:
+                problem = error
+        message = f"{self.store.url}/{key}: no clear answer to a commit in {SLOT_ATTEMPTS_MAX} tries; last: {problem}"
+        raise CommitUnknown(message) from problem
+
+
+def read_entries(store: ObjectStore, topic: str, *, after: int = 0) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the log's entries from slot `after` + 1 to its end, each with its exact bytes.
+
+    The log is dense, so its end is the first slot that is not there. Raises LogCorrupt, LogTooNew, StoreError.
+    """
+    seq = after
+    while True:
+        seq += 1
+        key = log_key(topic, seq)
+        try:
+            body = store.get(key)
+        except ObjectNotFound:
+            return
+        entry = decode(body, f"{store.url}/{key}")
+        if entry.seq != seq:
+            raise LogCorrupt(f"{store.url}/{key} says seq {entry.seq}; the object was moved or changed")
+        yield entry, body
+
+
+def read_state(store: ObjectStore, topic: str, *, at: int | None = None) -> LogState:
+    """Return the state after entry `at` (None: the newest). Raises KeyError when the log is shorter than that."""
+    state = LogState(topic)
+    if at == 0:
+        return state
+    for entry, body in read_entries(store, topic):
+        state.apply(entry, sha256_of(body), f"{store.url}/{log_key(topic, entry.seq)}")
+        if entry.seq == at:
+            return state
+    if at is not None:
+        raise KeyError(f"snapshot {at} of {topic} does not exist: its log ends at {state.seq}")
+    return state
+
+
+def topics_of(store: ObjectStore) -> list[str]:
+    """Return the topics that have a log in this archive."""
+    names = {info.key.split("/")[1].removeprefix("topic=") for info in store.list("log/topic=")}
+    return sorted(names)
