@@ -1,0 +1,42 @@
+"""What the verbs share: options for servers and archive, and one place that turns errors into messages and exit codes.
+
+Exit codes: 0 fine; 1 what was asked about is wrong (damage found, bad lines, a broken rule, a difference);
+2 usage, or a request that cannot be met (unknown topic, a range that does not exist); 3 a server cannot be reached or
+refuses us; 130 interrupted.
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+EXIT_WRONG = 1
+EXIT_USAGE = 2
+EXIT_SERVER = 3
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+kafka_option: Decorator = click.option(
+    "--kafka",
+    envvar="HEADRACE_KAFKA",
+    metavar="HOST:PORT[,...]",
+    required=True,
+    show_envvar=True,
+    help="Kafka's bootstrap servers.",
+)
+archive_option: Decorator = click.option(
+    "--archive",
+    "archive_url",
+    envvar="HEADRACE_ARCHIVE",
+    metavar="s3://BUCKET/PREFIX",
+    required=True,
+    show_envvar=True,
+    help="Where the archive lies. Credentials and endpoint come from the usual AWS_... variables.",
+)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the command with one message on standard error and an exit code."""
+    error = click.ClickException(message)
+    error.exit_code = code
+    raise error
