@@ -1,0 +1,47 @@
+"""Named points in the archiver's path at which tests kill it, to prove that no step between them loses or doubles.
+
+`FAILPOINTS` is the full list, in the order in which a flush passes them. In production every hit is a no-op.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+FAILPOINTS = (
+    "after-fetch",
+    "after-decode",
+    "flush-begun",
+    "files-built",
+    "one-file-uploaded",
+    "files-uploaded",
+    "before-commit",
+    "after-commit",
+    "before-offset-commit",
+    "after-offset-commit",
+    "after-cleaning",
+)
+
+Failpoint = Callable[[str], None]
+
+
+def no_failpoint(_name: str) -> None:
+    """Pass every point."""
+
+
+def kill_at(point: str, hits: int) -> Failpoint:
+    """Return a failpoint that ends this process with SIGKILL at the given hit (1, 2, ...) of a point.
+
+    Raises ValueError for a point that does not exist, so that a misspelt test fails instead of passing.
+    """
+    if point not in FAILPOINTS:
+        raise ValueError(f"no failpoint {point!r}; there are: {', '.join(FAILPOINTS)}")
+    left = hits
+
+    def hit(name: str) -> None:
+        nonlocal left
+        if name == point:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hit

@@ -1,0 +1,283 @@
+"""The real Kafka behind source.py: a cooperative consumer, read_committed, whose offsets come from the commit log.
+
+Auto commit, auto offset store and auto offset reset are all off: Kafka's own idea of where to go on is never used, and
+an offset that is not there becomes an event instead of a silent jump.
+"""
+
+import gc
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+)
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from .records import Headers, record_batch
+from .source import (
+    Assignee,
+    OffsetLost,
+    Reached,
+    Records,
+    SourceError,
+    SourceEvent,
+    SourceFenced,
+    Start,
+    TopicPartition,
+)
+
+REQUEST_TIMEOUT_S = 30.0
+ADMIN_CHUNK_PARTITIONS = 500
+EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library annotates no return type
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library annotates no return type
+
+# A partition with one of these cannot be read on from where it is; the worker decides what that means.
+OFFSET_LOST = {
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError._LOG_TRUNCATION,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+}
+FENCED = {KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
+# Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
+PASSING = {
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+
+
+def consumer_config(
+    bootstrap: str, group: str, *, instance_id: str | None, queue_kb_max: int, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return librdkafka's settings for a worker. `extra` (security and the like) cannot change what exactness needs."""
+    config: dict[str, Any] = {
+        "session.timeout.ms": 15_000,
+        "heartbeat.interval.ms": 3_000,
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "fetch.wait.max.ms": 200,
+        "fetch.message.max.bytes": 4 << 20,
+        "queued.min.messages": 200_000,
+        "log_level": 3,
+    }
+    config.update(extra or {})
+    config.update(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "check.crcs": True,
+            "allow.auto.create.topics": False,
+            "queued.max.messages.kbytes": queue_kb_max,
+        }
+    )
+    if instance_id is not None:
+        config["group.instance.id"] = instance_id
+    return config
+
+
+class KafkaSource:
+    """A Source on confluent-kafka. `warn(text)` hears of passing trouble, at most once for each different text."""
+
+    def __init__(
+        self, config: Mapping[str, Any], topics: Sequence[str], assignee: Assignee, *, warn: Callable[[str], None]
+    ) -> None:
+        self._bootstrap = str(config["bootstrap.servers"])
+        self._assignee = assignee
+        self._warn = warn
+        self._warned: set[str] = set()
+        settings = dict(config)
+        settings["error_cb"] = self._on_error
+        self._consumer = Consumer(settings)
+        client_only = ("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.", "queued.")
+        admin = {k: v for k, v in config.items() if not k.startswith((*client_only, "fetch.", "check.", "allow."))}
+        self._admin = AdminClient(admin)
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    # -- metadata ----------------------------------------------------------------------------------------------------
+
+    def cluster_id(self) -> str:
+        """Return the cluster's id."""
+        try:
+            return str(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).cluster_id)
+        except KafkaException as error:
+            raise self._unreachable("asking for the cluster's id", error) from error
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the ids of those of `topics` that exist."""
+        if not topics:
+            return {}
+        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S)
+        found: dict[str, str] = {}
+        for topic, future in futures.items():
+            try:
+                found[topic] = str(future.result().topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise self._unreachable(f"asking for the id of topic {topic}", error) from error
+        return found
+
+    def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (log start, last stable offset) of each partition."""
+        starts = self._list_offsets(partitions, EARLIEST)
+        ends = self._list_offsets(partitions, LATEST)
+        return {partition: (starts[partition], ends[partition]) for partition in partitions}
+
+    def _list_offsets(self, partitions: Collection[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+        offsets: dict[TopicPartition, int] = {}
+        todo = list(partitions)
+        for begin in range(0, len(todo), ADMIN_CHUNK_PARTITIONS):
+            asked = {KafkaPartition(p.topic, p.partition): spec for p in todo[begin : begin + ADMIN_CHUNK_PARTITIONS]}
+            futures = self._admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
+            )
+            for asked_partition, future in futures.items():
+                try:
+                    offset = future.result().offset
+                except KafkaException as error:
+                    where = f"{asked_partition.topic}/{asked_partition.partition}"
+                    raise self._unreachable(f"asking for the offsets of {where}", error) from error
+                offsets[TopicPartition(asked_partition.topic, asked_partition.partition)] = offset
+        return offsets
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
+        """Return what came; see Source.poll."""
+        # Filling a list of tens of thousands of objects sets off the cyclic collector again and again, for nothing:
+        # messages form no cycles. Off, consuming costs half the CPU.
+        gc.disable()
+        try:
+            messages = self._consumer.consume(max_records, timeout_s)
+        except KafkaException as error:
+            raise self._unreachable("consuming", error) from error
+        finally:
+            gc.enable()
+        if not messages:
+            return []
+        events: list[SourceEvent] = []
+        errors = list(map(Message.error, messages))
+        if errors.count(None) != len(errors):
+            for message, problem in zip(messages, errors, strict=True):
+                if problem is not None:
+                    events.extend(self._problem(message, problem))
+            messages = [m for m, problem in zip(messages, errors, strict=True) if problem is None]
+        by_topic: dict[str, list[Message]] = defaultdict(list)
+        topics = cast("list[str]", list(map(Message.topic, messages)))
+        if len(set(topics)) == 1:
+            by_topic[topics[0]] = messages
+        else:
+            for topic, message in zip(topics, messages, strict=True):
+                by_topic[topic].append(message)
+        # Records first: what a problem cuts off came before it.
+        return [_records(topic, group) for topic, group in by_topic.items()] + events
+
+    def _problem(self, message: Message, error: KafkaError) -> list[SourceEvent]:
+        topic, partition = message.topic(), message.partition()
+        if error.code() in OFFSET_LOST and topic is not None and partition is not None:
+            return [OffsetLost(TopicPartition(topic, partition), error.str())]
+        if error.code() == KafkaError._PARTITION_EOF:
+            return [Reached(TopicPartition(str(topic), cast("int", partition)), cast("int", message.offset()))]
+        if error.code() in FENCED:
+            raise SourceFenced(f"another archiver took this worker's place in the group: {error.str()}")
+        if error.code() in PASSING:
+            self._warn_once(f"Kafka at {self._bootstrap}: {error.str()}")
+            return []
+        where = f"{topic}/{partition}" if topic else self._bootstrap
+        raise SourceError(f"consuming {where}: {error.str()} ({error.name()}); check the topic, the rights, the broker")
+
+    def _on_error(self, error: KafkaError) -> None:
+        if not error.fatal():
+            self._warn_once(f"Kafka at {self._bootstrap}: {error.str()}")
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._warn(text)
+
+    def _unreachable(self, doing: str, error: KafkaException) -> SourceError:
+        reason = error.args[0]
+        if isinstance(reason, KafkaError) and (reason.code() in FENCED or reason.fatal()):
+            return SourceFenced(f"{doing}: {reason.str()}; another archiver took this worker's place in the group")
+        return SourceError(f"{doing} at {self._bootstrap}: {error}; is the address right and Kafka up?")
+
+    # -- where to read, how far it is ---------------------------------------------------------------------------------------------------
+
+    def restart_at(self, starts: Mapping[TopicPartition, Start]) -> None:
+        """Read from other offsets. Unassign and assign again: a seek does not revive a partition with a lost offset."""
+        held = {(p.topic, p.partition) for p in self._consumer.assignment()}
+        starts = {p: start for p, start in starts.items() if p in held}
+        if starts:
+            self._consumer.incremental_unassign([KafkaPartition(p.topic, p.partition) for p in starts])
+            self._consumer.incremental_assign([_at(p, start) for p, start in starts.items()])
+
+    def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit without waiting for the answer."""
+        if offsets:
+            self._consumer.commit(
+                offsets=[KafkaPartition(p.topic, p.partition, offset) for p, offset in offsets.items()],
+                asynchronous=True,
+            )
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    # -- the group's calls -------------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        starts = self._assignee.assigned([TopicPartition(p.topic, p.partition) for p in partitions])
+        consumer.incremental_assign([_at(partition, start) for partition, start in starts.items()])
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._assignee.revoked([TopicPartition(p.topic, p.partition) for p in partitions])
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._assignee.lost([TopicPartition(p.topic, p.partition) for p in partitions])
+        consumer.incremental_unassign(partitions)
+
+
+def _at(partition: TopicPartition, start: Start) -> KafkaPartition:
+    if start.leader_epoch >= 0:
+        return KafkaPartition(partition.topic, partition.partition, start.offset, leader_epoch=start.leader_epoch)
+    return KafkaPartition(partition.topic, partition.partition, start.offset)
+
+
+def _records(topic: str, messages: list[Message]) -> Records:
+    stamps = list(map(Message.timestamp, messages))
+    partitions = np.fromiter(map(Message.partition, messages), np.int32, len(messages))
+    batch = record_batch(
+        partitions,
+        np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
+        np.fromiter((stamp[1] for stamp in stamps), np.int64, len(messages)),
+        # librdkafka counts from 0 what Kafka's protocol counts from -1.
+        np.fromiter((stamp[0] - 1 for stamp in stamps), np.int8, len(messages)),
+        list(map(Message.key, messages)),
+        list(map(Message.value, messages)),
+        cast("list[Headers | None]", list(map(Message.headers, messages))),
+    )
+    # The last message of each partition carries its newest leader epoch.
+    last = dict(zip(partitions.tolist(), range(len(messages)), strict=True))
+    epochs = {partition: messages[index].leader_epoch() for partition, index in last.items()}
+    return Records(topic, batch, {partition: -1 if epoch is None else epoch for partition, epoch in epochs.items()})
