@@ -1,0 +1,302 @@
+"""Record batches to rows: decodes a topic's values by whole columns, and sets aside what can't be decoded.
+
+Values are grouped by frame, each group goes through its schema's codec, and the results are put back into the batch's
+order. Nothing is dropped: every record comes out as a data row or as a quarantine row.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from .avro import AvroCodec, SchemaUnsupported, WriterSchema
+from .event_date import EventTimes, choose_dates
+from .topic_decoder_columns import ColumnUnion, conform
+from .topic_decoder_frames import CONFLUENT_SIZE, FrameGroup, group_by_frame
+
+EVENT_TIME_COLUMN = "occurred_at"
+ERROR_CHARS_MAX = 500
+SCHEMA_COLUMN = "_schema"  # index into the decoder's writers, -1 for none; becomes `_frame` when a file is written
+NO_SCHEMA = -1
+
+QUARANTINE_KINDS = ("undecodable", "unknown-schema", "unsupported-schema", "schema-conflict", "bad-body")
+
+
+class SchemaSource(Protocol):
+    """Where writer schemas come from. Errors of the place itself are raised, never answered with None."""
+
+    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
+        """Return the schema text for a CRC-64-AVRO fingerprint (8 bytes, as in the frame), None if there is none."""
+        ...
+
+    def text_by_registry_id(self, schema_id: int) -> str | None:
+        """Return the schema text for a registry's id, None if there is none or no registry is configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """How a topic is archived; recorded in its log. `dt_past_days`, `dt_future_days`: see docs/archive-format.md."""
+
+    topic: str
+    format: Literal["avro", "raw"] = "avro"
+    dt_past_days: int = 30
+    dt_future_days: int = 1
+
+    def __post_init__(self) -> None:
+        if self.format not in ("avro", "raw"):
+            raise ValueError(f"settings of topic {self.topic!r}: format is 'avro' or 'raw', not {self.format!r}")
+        if not (0 <= self.dt_past_days <= 36_500 and 0 <= self.dt_future_days <= 36_500):
+            raise ValueError(f"settings of topic {self.topic!r}: dt_past_days and dt_future_days lie within 0 to 36500")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "TopicSettings":
+        """Read what as_json() made. Raises TypeError for unknown fields, ValueError for bad values."""
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A writer schema that rows were decoded with. `index` is its number in SCHEMA_COLUMN."""
+
+    index: int
+    frame: bytes
+    schema: WriterSchema
+    codec: AvroCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one batch that go to one kind of file, in the batch's order.
+
+    `records`: the records themselves (RECORD_SCHEMA). `columns`: for data the own columns, SCHEMA_COLUMN and `_value`;
+    for quarantine `_value`, `_error_kind`, `_error`. `days`: the dt of each row, int32 days since 1970-01-01.
+    """
+
+    records: pa.RecordBatch
+    columns: pa.RecordBatch
+    days: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of a batch. Both parts together are the batch, each record once."""
+
+    data: Rows
+    quarantine: Rows | None
+    dt_exceptions: int
+
+
+class _Refused(Exception):
+    """The rows of a frame can't be decoded; they are quarantined with this kind and text."""
+
+    def __init__(self, kind: str, error: str) -> None:
+        super().__init__(error)
+        self.kind = kind
+        self.error = error
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Decoded rows of one frame, or tombstones; `positions` in the batch, None for all of it."""
+
+    columns: pa.RecordBatch | None
+    positions: np.ndarray | None
+    canonical: np.ndarray | None
+    writer: int
+
+
+class _Errors:
+    """Rows to be quarantined."""
+
+    def __init__(self) -> None:
+        self.positions: list[np.ndarray] = []
+        self.kinds: list[str] = []
+        self.errors: list[str] = []
+
+    def add(self, positions: np.ndarray, kind: str, errors: Iterable[str]) -> None:
+        self.positions.append(positions)
+        self.kinds += [kind] * len(positions)
+        self.errors += [text if len(text) <= ERROR_CHARS_MAX else text[: ERROR_CHARS_MAX - 1] + "…" for text in errors]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+class TopicDecoder:
+    """Decodes one topic's batches. Keeps the codecs of the schemas that it has met."""
+
+    def __init__(
+        self,
+        settings: TopicSettings,
+        schemas: SchemaSource,
+        *,
+        new_codec: Callable[..., AvroCodec] = AvroCodec,
+    ) -> None:
+        self.writers: list[Writer] = []
+        self._settings = settings
+        self._schemas = schemas
+        self._new_codec = new_codec
+        self._known: dict[bytes, Writer | _Refused] = {}
+        self.forget_columns()
+
+    def forget_columns(self) -> None:
+        """Begin a new flush: what its columns are is open again."""
+        self.union = ColumnUnion()
+        self._fits: dict[bytes, str | None] = {}
+
+    def decode(self, batch: pa.RecordBatch) -> Decoded:
+        """Decode a batch in RECORD_SCHEMA. Raises what the schema source raises."""
+        if self._settings.format == "raw":
+            columns = _with_record_columns(None, batch.num_rows, NO_SCHEMA, batch.column(5))
+            return self._dated(batch, columns, None)
+        found = group_by_frame(batch.column(5))
+        errors = _Errors()
+        pieces = [piece for group in found.groups if (piece := self._decode_group(batch, group, errors)) is not None]
+        if len(found.tombstones):
+            pieces.append(_Piece(None, found.tombstones, None, NO_SCHEMA))
+        if len(found.unframed):
+            errors.add(found.unframed, "undecodable", _describe_unframed(batch.column(5), found.unframed))
+        if len(pieces) == 1 and pieces[0].positions is None:
+            return self._dated(batch, _whole(pieces[0], batch), None)
+        records, columns = _assemble(pieces, batch, self.union)
+        return self._dated(records, columns, _quarantined(batch, errors) if len(errors) else None)
+
+    def _dated(
+        self, records: pa.RecordBatch, columns: pa.RecordBatch, bad: tuple[pa.RecordBatch, pa.RecordBatch] | None
+    ) -> Decoded:
+        at = columns.schema.get_field_index(EVENT_TIME_COLUMN)
+        events = EventTimes.of(columns.column(at)) if at >= 0 else None
+        past, future = self._settings.dt_past_days, self._settings.dt_future_days
+        dates = choose_dates(events, records.column(2).to_numpy(), past_days=past, future_days=future)
+        quarantine = None
+        if bad is not None:
+            days = choose_dates(None, bad[0].column(2).to_numpy(), past_days=past, future_days=future).days
+            quarantine = Rows(bad[0], bad[1], days)
+        return Decoded(Rows(records, columns, dates.days), quarantine, dates.exceptions)
+
+    def _decode_group(self, batch: pa.RecordBatch, group: FrameGroup, errors: _Errors) -> _Piece | None:
+        every = group.positions is None
+        positions = np.arange(batch.num_rows) if group.positions is None else group.positions
+        try:
+            writer = self._writer(group.frame)
+        except _Refused as refused:
+            errors.add(positions, refused.kind, [refused.error] * len(positions))
+            return None
+        values = batch.column(5)
+        whole = every or len(positions) == batch.num_rows
+        rows = writer.codec.decode(values if whole else values.take(pa.array(positions)))
+        if rows.errors:
+            wrong = np.flatnonzero(~rows.ok)
+            errors.add(positions[wrong], "bad-body", [rows.errors[index] for index in wrong.tolist()])
+            if len(wrong) == len(positions):
+                return None
+            return _Piece(rows.columns, positions[rows.ok], rows.canonical, writer.index)
+        return _Piece(rows.columns, None if whole else positions, rows.canonical, writer.index)
+
+    def _writer(self, frame: bytes) -> Writer:
+        known = self._known.get(frame)
+        if known is None:
+            known = self._find_writer(frame)
+        if isinstance(known, _Refused):
+            raise known
+        if frame not in self._fits:
+            self._fits[frame] = self.union.admit(known.schema.arrow_schema)
+        conflict = self._fits[frame]
+        if conflict is not None:
+            raise _Refused("schema-conflict", f"the schema of frame {frame.hex()} does not fit: {conflict}")
+        return known
+
+    def _find_writer(self, frame: bytes) -> Writer | _Refused:
+        if len(frame) == CONFLUENT_SIZE:
+            text = self._schemas.text_by_registry_id(int.from_bytes(frame[1:], "big"))
+        else:
+            text = self._schemas.text_by_fingerprint(frame[2:])
+        if text is None:  # not remembered: the schema may arrive later
+            return _Refused("unknown-schema", f"no schema is known for frame {frame.hex()}")
+        try:
+            schema = WriterSchema(text)
+        except SchemaUnsupported as unsupported:
+            self._known[frame] = _Refused("unsupported-schema", f"frame {frame.hex()}: {unsupported}")
+            return self._known[frame]
+        writer = Writer(len(self.writers), frame, schema, self._new_codec(schema, frame=frame))
+        self.writers.append(writer)
+        self._known[frame] = writer
+        return writer
+
+
+def _with_record_columns(own: pa.RecordBatch | None, rows: int, writers: np.ndarray | int, value: pa.Array) -> Any:
+    ids = np.full(rows, writers, np.int32) if isinstance(writers, int) else writers
+    arrays = [*own.columns] if own is not None else []
+    fields = [*own.schema] if own is not None else []
+    fields += [pa.field(SCHEMA_COLUMN, pa.int32()), pa.field("_value", pa.binary())]
+    return pa.RecordBatch.from_arrays([*arrays, pa.array(ids), value], schema=pa.schema(fields))
+
+
+def _whole(piece: _Piece, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """One schema for the whole batch, every row decoded: the usual case, in which nothing is copied."""
+    canonical = piece.canonical
+    if canonical is None or canonical.all():
+        value = pa.nulls(batch.num_rows, pa.binary())
+    else:
+        value = _kept_values(batch.column(5), canonical)
+    return _with_record_columns(piece.columns, batch.num_rows, piece.writer, value)
+
+
+def _kept_values(values: pa.Array, canonical: np.ndarray) -> pa.Array:
+    """Return the values with null where the columns stand for them."""
+    return values.take(pa.array(np.arange(len(values)), mask=canonical))
+
+
+def _assemble(pieces: list[_Piece], batch: pa.RecordBatch, union: ColumnUnion) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Put the rows of several pieces into the order of the batch."""
+    if not pieces:
+        return batch.slice(0, 0), _with_record_columns(None, 0, NO_SCHEMA, pa.array([], pa.binary()))
+    where = [np.arange(batch.num_rows) if piece.positions is None else piece.positions for piece in pieces]
+    positions = np.concatenate(where)
+    order = np.argsort(positions, kind="stable")
+    writers = np.repeat(np.array([piece.writer for piece in pieces], np.int32), [len(each) for each in where])
+    canonical = np.concatenate([_canonical(piece, len(at)) for piece, at in zip(pieces, where, strict=True)])
+    names = {name for piece in pieces if piece.columns is not None for name in piece.columns.schema.names}
+    own = [conform(piece.columns, len(at), union.fields(names)) for piece, at in zip(pieces, where, strict=True)]
+    taken = pa.array(order)
+    records = batch.take(pa.array(positions[order]))
+    kept = canonical[order]
+    value = pa.nulls(len(order), pa.binary()) if kept.all() else _kept_values(records.column(5), kept)
+    own_rows = own[0] if len(own) == 1 else pa.concat_batches(own).take(taken) if names else None
+    return records, _with_record_columns(own_rows, len(order), writers[order], value)
+
+
+def _canonical(piece: _Piece, rows: int) -> np.ndarray:
+    return np.zeros(rows, bool) if piece.canonical is None else piece.canonical
+
+
+def _quarantined(batch: pa.RecordBatch, errors: _Errors) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    positions = np.concatenate(errors.positions)
+    order = np.argsort(positions, kind="stable")
+    records = batch.take(pa.array(positions[order]))
+    columns = pa.RecordBatch.from_arrays(
+        [
+            records.column(5),
+            pa.array(errors.kinds, pa.string()).take(pa.array(order)),
+            pa.array(errors.errors, pa.string()).take(pa.array(order)),
+        ],
+        names=["_value", "_error_kind", "_error"],
+    )
+    return records, columns
+
+
+def _describe_unframed(values: pa.Array, positions: np.ndarray) -> list[str]:
+    return [_describe_start(value) for value in values.take(pa.array(positions)).to_pylist()]
+
+
+def _describe_start(value: bytes) -> str:
+    if not value:
+        return "the value is empty (not null)"
+    return f"{len(value)} bytes that begin with {value[:10].hex()}: not an Avro frame (c301 + 8 bytes, or 00 + 4 bytes)"
