@@ -1,0 +1,1 @@
+"""The parts of the demo: what it starts, what it drives, what it shows and how it proves the round trip."""
