@@ -10,18 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicCollection,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 
+from .kafka_metadata import KafkaMetadata
 from .records import Headers, record_batch
 from .source import (
     Assignee,
@@ -34,11 +26,6 @@ from .source import (
     Start,
     TopicPartition,
 )
-
-REQUEST_TIMEOUT_S = 30.0
-ADMIN_CHUNK_PARTITIONS = 500
-EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library annotates no return type
-LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library annotates no return type
 
 # A partition with one of these cannot be read on from where it is; the worker decides what that means.
 OFFSET_LOST = {
@@ -107,58 +94,22 @@ class KafkaSource:
         settings = dict(config)
         settings["error_cb"] = self._on_error
         self._consumer = Consumer(settings)
-        client_only = ("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.", "queued.")
-        admin = {k: v for k, v in config.items() if not k.startswith((*client_only, "fetch.", "check.", "allow."))}
-        self._admin = AdminClient(admin)
+        self._metadata = KafkaMetadata(config)
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    # -- metadata ----------------------------------------------------------------------------------------------------
-
     def cluster_id(self) -> str:
         """Return the cluster's id."""
-        try:
-            return str(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).cluster_id)
-        except KafkaException as error:
-            raise self._unreachable("asking for the cluster's id", error) from error
+        return self._metadata.cluster_id()
 
     def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return the ids of those of `topics` that exist."""
-        if not topics:
-            return {}
-        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S)
-        found: dict[str, str] = {}
-        for topic, future in futures.items():
-            try:
-                found[topic] = str(future.result().topic_id)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise self._unreachable(f"asking for the id of topic {topic}", error) from error
-        return found
+        return self._metadata.topic_ids(topics)
 
     def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (log start, last stable offset) of each partition."""
-        starts = self._list_offsets(partitions, EARLIEST)
-        ends = self._list_offsets(partitions, LATEST)
-        return {partition: (starts[partition], ends[partition]) for partition in partitions}
-
-    def _list_offsets(self, partitions: Collection[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
-        offsets: dict[TopicPartition, int] = {}
-        todo = list(partitions)
-        for begin in range(0, len(todo), ADMIN_CHUNK_PARTITIONS):
-            asked = {KafkaPartition(p.topic, p.partition): spec for p in todo[begin : begin + ADMIN_CHUNK_PARTITIONS]}
-            futures = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
-            )
-            for asked_partition, future in futures.items():
-                try:
-                    offset = future.result().offset
-                except KafkaException as error:
-                    where = f"{asked_partition.topic}/{asked_partition.partition}"
-                    raise self._unreachable(f"asking for the offsets of {where}", error) from error
-                offsets[TopicPartition(asked_partition.topic, asked_partition.partition)] = offset
-        return offsets
+        return self._metadata.log_ranges(partitions)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -221,7 +172,7 @@ class KafkaSource:
             return SourceFenced(f"{doing}: {reason.str()}; another archiver took this worker's place in the group")
         return SourceError(f"{doing} at {self._bootstrap}: {error}; is the address right and Kafka up?")
 
-    # -- where to read, how far it is ---------------------------------------------------------------------------------------------------
+    # -- where to read, how far it is --------------------------------------------------------------------------------
 
     def restart_at(self, starts: Mapping[TopicPartition, Start]) -> None:
         """Read from other offsets. Unassign and assign again: a seek does not revive a partition with a lost offset."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 class SourceError(Exception):
@@ -41,6 +42,11 @@ class Records:
     topic: str
     batch: pa.RecordBatch
     leader_epochs: Mapping[int, int]
+
+    def without(self, partitions: Collection[int]) -> "Records":
+        """Return the records of all other partitions."""
+        gone = pc.is_in(self.batch.column("partition"), value_set=pa.array(sorted(partitions), pa.int32()))
+        return Records(self.topic, self.batch.filter(pc.invert(gone)), self.leader_epochs)
 
 
 @dataclass(frozen=True, slots=True)

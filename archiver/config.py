@@ -1,0 +1,53 @@
+"""What an archiver is told: one frozen value, made in cli/ and handed to each worker process as JSON."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .topic_archive import Limits
+from .topic_decoder import TopicSettings
+
+DEFAULT_GROUP = "headrace"
+SCHEMA_TOPIC = "headrace.schemas"
+
+
+@dataclass(frozen=True)
+class ArchiverConfig:
+    """Settings of one worker. Sizes in bytes, times in seconds.
+
+    kafka: librdkafka settings beside those that exactness fixes; "bootstrap.servers" is required.
+    instance_id: the worker's static membership in the group; None leaves the group at once when it ends.
+    queue_kb_max: librdkafka's own buffer of fetched records, in KiB.
+    failpoint: (name, hit) at which the worker kills itself, for tests.
+    """
+
+    kafka: Mapping[str, Any]
+    archive_url: str
+    topics: tuple[TopicSettings, ...]
+    group: str = DEFAULT_GROUP
+    instance_id: str | None = None
+    worker: int = 0
+    limits: Limits = field(default_factory=Limits)
+    buffer_bytes_max: int = 128 << 20
+    queue_kb_max: int = 64 << 10
+    flush_when_idle: bool = False
+    schema_topic: str = SCHEMA_TOPIC
+    failpoint: tuple[str, int] | None = None
+    log_level: str = "INFO"
+
+    def to_json(self) -> str:
+        """Return one line of JSON."""
+        value = dataclasses.asdict(self)
+        value["topics"] = [settings.as_json() for settings in self.topics]
+        return json.dumps(value)
+
+    @staticmethod
+    def from_json(text: str) -> "ArchiverConfig":
+        """Read what to_json() wrote."""
+        value = json.loads(text)
+        value["topics"] = tuple(TopicSettings.from_json(settings) for settings in value["topics"])
+        value["limits"] = Limits(**value["limits"])
+        value["failpoint"] = tuple(value["failpoint"]) if value["failpoint"] else None
+        return ArchiverConfig(**value)

@@ -1,0 +1,59 @@
+"""Finds and removes objects that no commit can ever name: what a writer left that ended between upload and commit.
+
+No clock decides. An object is dead when no entry names it and, for some span in its footer, the archive has moved past
+that span's start (or closed its identity): the commit that would have named it can then never pass the fence. An object
+whose footer cannot be read, or that an open rewrite intends to add, stays.
+"""
+
+from collections.abc import Iterator
+
+from .log_state import Identity, LogState
+from .object_store import ObjectNotFound, ObjectStore
+from .parquet_file import FileCorrupt, Footer, footer_of
+
+FOOTER_BYTES = 256 << 10
+
+
+def unreferenced(store: ObjectStore, state: LogState) -> Iterator[str]:
+    """Yield the keys under data/ and quarantine/ of a topic that its log does not name."""
+    for root in ("data", "quarantine"):
+        for info in store.list(f"{root}/topic={state.topic}/"):
+            if info.key.endswith(".parquet") and info.key not in state.files:
+                yield info.key
+
+
+def is_dead(footer: Footer, state: LogState) -> bool:
+    """Whether the commit that would name this file can no longer happen. See the module's docstring."""
+    for span in footer.spans:
+        at = state.identities.get(Identity(footer.topic_id, span["partition"], span["lineage"]))
+        if at is not None and (at.closed or at.next > span["from"]):
+            return True
+    return False
+
+
+def remove_dead_objects(store: ObjectStore, state: LogState) -> list[str]:
+    """Delete the dead objects of a topic and return their keys. `state` must be the log's, folded by the caller."""
+    intended = frozenset().union(*state.intents.values())
+    dead: list[str] = []
+    for key in unreferenced(store, state):
+        if key in intended:
+            continue
+        try:
+            footer = _footer(store, key)
+        except ObjectNotFound:
+            continue  # another worker was faster
+        if footer is not None and is_dead(footer, state):
+            dead.append(key)
+    store.delete(dead)
+    return dead
+
+
+def _footer(store: ObjectStore, key: str) -> Footer | None:
+    try:
+        return footer_of(store.get_tail(key, FOOTER_BYTES))
+    except FileCorrupt:
+        pass
+    try:
+        return footer_of(store.get(key))
+    except FileCorrupt:
+        return None

@@ -1,0 +1,92 @@
+"""What Kafka says of itself: cluster, topics and their ids, log starts and ends. Reads only; joins no group."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from .source import SourceError, TopicPartition
+
+REQUEST_TIMEOUT_S = 30.0
+FIRST_CONTACT_TIMEOUT_S = 8.0
+ADMIN_CHUNK_PARTITIONS = 500
+EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library annotates no return type
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library annotates no return type
+
+# Settings that mean nothing to an admin client, which would warn about each.
+CONSUMER_ONLY = (
+    *("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.", "queued."),
+    *("fetch.", "check.", "allow."),
+)
+
+
+class KafkaMetadata:
+    """Metadata of one cluster. `config` holds librdkafka's settings; those of consumers only are passed over.
+
+    All methods raise SourceError when no broker answers.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._bootstrap = str(config["bootstrap.servers"])
+        settings = {name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)}
+        self._admin = AdminClient({"log_level": 0, **settings, "error_cb": lambda _error: None})
+
+    def topics(self) -> dict[str, int]:
+        """Return each topic's number of partitions, Kafka's internal topics left out."""
+        try:
+            found = self._admin.list_topics(timeout=FIRST_CONTACT_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise self._error("asking for the topics", error) from error
+        return {name: len(topic.partitions) for name, topic in found.items() if not name.startswith("__")}
+
+    def cluster_id(self) -> str:
+        """Return the cluster's id."""
+        try:
+            return str(self._admin.list_topics(timeout=FIRST_CONTACT_TIMEOUT_S).cluster_id)
+        except KafkaException as error:
+            raise self._error("asking for the cluster's id", error) from error
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return the ids of those of `topics` that exist."""
+        if not topics:
+            return {}
+        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S)
+        found: dict[str, str] = {}
+        for topic, future in futures.items():
+            try:
+                found[topic] = str(future.result().topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise self._error(f"asking for the id of topic {topic}", error) from error
+        return found
+
+    def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (log start, last stable offset) of each partition."""
+        starts = self._list_offsets(partitions, EARLIEST)
+        ends = self._list_offsets(partitions, LATEST)
+        return {partition: (starts[partition], ends[partition]) for partition in partitions}
+
+    def _list_offsets(self, partitions: Collection[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+        offsets: dict[TopicPartition, int] = {}
+        todo = list(partitions)
+        for begin in range(0, len(todo), ADMIN_CHUNK_PARTITIONS):
+            asked = {KafkaPartition(p.topic, p.partition): spec for p in todo[begin : begin + ADMIN_CHUNK_PARTITIONS]}
+            futures = self._admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
+            )
+            for asked_partition, future in futures.items():
+                try:
+                    offset = future.result().offset
+                except KafkaException as error:
+                    where = f"{asked_partition.topic}/{asked_partition.partition}"
+                    raise self._error(f"asking for the offsets of {where}", error) from error
+                offsets[TopicPartition(asked_partition.topic, asked_partition.partition)] = offset
+        return offsets
+
+    def _error(self, doing: str, error: KafkaException) -> SourceError:
+        reason = error.args[0]
+        text = reason.str() if isinstance(reason, KafkaError) else str(error)
+        return SourceError(f"{doing} of Kafka at {self._bootstrap}: {text}; is the address right, and is Kafka up?")

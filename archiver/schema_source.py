@@ -1,0 +1,158 @@
+"""Where the archiver finds writer schemas by fingerprint, and where it keeps them.
+
+The archive's own copy comes first (`schemas/<fingerprint>.avsc`, first writer wins), so that all workers of all times
+decode alike; then Kafka's schema topic, then the built-in types. What is found elsewhere is kept in the archive before
+the first row that needs it is committed. Avro's canonical form drops logical types, so two texts can share a
+fingerprint: a second one is kept beside the first under its SHA-256, and reported.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from headrace.schemas.canonical import fingerprint
+from headrace.schemas.errors import SchemaError
+
+from .object_store import ObjectNotFound, ObjectStore
+
+log = logging.getLogger("headrace.archiver")
+
+UNKNOWN_RETRY_S = 10.0
+READ_TIMEOUT_S = 10.0
+
+
+class KnownTexts(Protocol):
+    """Schema texts that are at hand without asking anyone."""
+
+    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
+        """Return the text or None."""
+        ...
+
+
+class ArchiveSchemas:
+    """A SchemaSource over the archive, the schema topic and built-in texts.
+
+    `read_topic()` returns all texts of Kafka's schema topic, as the values of its records; it is asked at most once in
+    UNKNOWN_RETRY_S for what nobody knows. `monotonic()` gives seconds.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        builtin: KnownTexts,
+        read_topic: Callable[[], list[bytes]],
+        *,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._builtin = builtin
+        self._read_topic = read_topic
+        self._monotonic = monotonic
+        self._texts: dict[bytes, str] = {}
+        self._from_topic: dict[bytes, str] = {}
+        self._asked_s: float | None = None
+        self._reported: set[str] = set()
+
+    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
+        """Return the writer schema for 8 little-endian bytes, or None. Raises StoreError."""
+        text = self._texts.get(fingerprint)
+        if text is None:
+            text = self._find(fingerprint)
+            if text is not None:
+                self._texts[fingerprint] = text
+        return text
+
+    def text_by_registry_id(self, schema_id: int) -> str | None:  # noqa: ARG002 - the interface's signature
+        """Return None: no registry is configured."""
+        return None
+
+    def _find(self, wanted: bytes) -> str | None:
+        name = f"schemas/{wanted.hex()}.avsc"
+        elsewhere = self._builtin.text_by_fingerprint(wanted) or self._topic_text(wanted)
+        try:
+            kept = self._store.get(name).decode()
+        except ObjectNotFound:
+            if elsewhere is None:
+                return None
+            if self._store.put_if_absent(name, elsewhere.encode()):
+                return elsewhere
+            kept = self._store.get(name).decode()
+        if elsewhere is not None and json.loads(elsewhere) != json.loads(kept):
+            self._keep_second_text(wanted, elsewhere)
+        return kept
+
+    def _keep_second_text(self, wanted: bytes, text: str) -> None:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if digest not in self._reported:
+            self._reported.add(digest)
+            log.error(
+                "two schema texts share the fingerprint %s (they differ in logical types or defaults, say); rows are "
+                "read with the text that was archived first, the other is kept as schemas/%s-%s.avsc",
+                *(wanted.hex(), wanted.hex(), digest),
+            )
+            self._store.put_if_absent(f"schemas/{wanted.hex()}-{digest}.avsc", text.encode())
+
+    def _topic_text(self, wanted: bytes) -> str | None:
+        if wanted not in self._from_topic:
+            now = self._monotonic()
+            if self._asked_s is not None and now - self._asked_s < UNKNOWN_RETRY_S:
+                return None
+            self._asked_s = now
+            self._from_topic.update(by_fingerprint(self._read_topic()))
+        return self._from_topic.get(wanted)
+
+
+def by_fingerprint(texts: list[bytes]) -> dict[bytes, str]:
+    """Index schema texts by the fingerprint that they really have; what is no schema is reported and passed over."""
+    found: dict[bytes, str] = {}
+    for body in texts:
+        try:
+            text = body.decode()
+            found[fingerprint(json.loads(text))] = text
+        except (ValueError, SchemaError) as error:
+            log.warning("the schema topic holds a record that is no schema: %s", error)
+    return found
+
+
+def read_schema_topic(config: Mapping[str, Any], topic: str) -> list[bytes]:
+    """Return the values of all records of the schema topic; an absent topic or a silent Kafka gives an empty list."""
+    keep = {k: v for k, v in config.items() if not k.startswith(("group.", "partition.", "client."))}
+    consumer = Consumer({**keep, "group.id": "headrace-schema-reader", "enable.auto.commit": False, "log_level": 0})
+    values: list[bytes] = []
+    try:
+        known = consumer.list_topics(topic, timeout=READ_TIMEOUT_S).topics[topic]
+        if known.error is not None:
+            return []
+        for partition in known.partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_TIMEOUT_S)
+            if low < high:
+                consumer.assign([TopicPartition(topic, partition, low)])
+                values.extend(_read_to(consumer, high))
+    except KafkaException as error:
+        log.warning("cannot read the schema topic %s: %s", topic, error)
+    finally:
+        consumer.close()
+    return values
+
+
+def _read_to(consumer: Consumer, high: int) -> list[bytes]:
+    values: list[bytes] = []
+    while True:
+        messages = consumer.consume(1000, READ_TIMEOUT_S)
+        if not messages:
+            return values
+        for message in messages:
+            problem = message.error()
+            if problem is not None and problem.code() == KafkaError._PARTITION_EOF:
+                return values
+            if problem is not None:
+                raise KafkaException(problem)
+            value = message.value()
+            if value is not None:
+                values.append(value)
+            if (message.offset() or 0) >= high - 1:
+                return values

@@ -1,0 +1,196 @@
+"""A worker: one member of the consumer group, and the loop that turns what it reads into commits.
+
+The loop decides little: poll, hand records to their topic, flush what is due, start over what went wrong. All of its
+state can be thrown away at any moment, since the log alone says what is archived.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+
+from .commit_log import CommitUnknown
+from .failpoints import Failpoint
+from .object_store import StoreDenied, StoreError, StoreMissing
+from .source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
+from .topic_archive import Clock, TopicArchive
+
+log = logging.getLogger("headrace.archiver")
+
+POLL_RECORDS_MAX = 10_000
+POLL_TIMEOUT_S = 0.5
+TOPIC_CHECK_S = 10.0
+RETRY_PAUSE_S = 0.5
+RETRY_PAUSE_S_MAX = 30.0
+
+MakeArchive = Callable[[str, Source], TopicArchive]
+
+
+class Worker:
+    """Archives what the group assigns to it. `make_archive(topic, source)` builds a topic's part on first need.
+
+    `buffer_bytes_max` bounds the uncommitted records of all topics together: the largest is flushed early.
+    `flush_when_idle` commits as soon as nothing more comes, for runs that end.
+    """
+
+    def __init__(
+        self,
+        make_source: Callable[["Worker"], Source],
+        make_archive: MakeArchive,
+        *,
+        clock: Clock,
+        failpoint: Failpoint,
+        buffer_bytes_max: int,
+        flush_when_idle: bool = False,
+    ) -> None:
+        self._make_archive = make_archive
+        self._clock = clock
+        self._failpoint = failpoint
+        self._buffer_bytes_max = buffer_bytes_max
+        self._flush_when_idle = flush_when_idle
+        self._archives: dict[str, TopicArchive] = {}
+        self._touched: set[TopicPartition] = set()
+        self._next_topic_check_s = clock.monotonic() + TOPIC_CHECK_S
+        self._retry_pause_s = RETRY_PAUSE_S
+        self._source = make_source(self)
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Archive until `stopping()`; then flush, and leave the group. Raises what step() raises."""
+        while not stopping():
+            self.step()
+        self.stop()
+
+    def stop(self) -> None:
+        """Flush what is held and leave the group."""
+        for archive in self._archives.values():
+            self._flush(archive)
+        self._source.close()
+
+    def step(self) -> None:
+        """Poll once and act on what came.
+
+        Raises SourceFenced and SourceError, LogCorrupt, LogTooNew, LogViolation, ArchiveRefused, StoreDenied and
+        StoreMissing: what waiting cannot mend. A store that does not answer is waited for.
+        """
+        self._touched.clear()
+        events = self._source.poll(POLL_RECORDS_MAX, POLL_TIMEOUT_S)
+        if events:
+            self._failpoint("after-fetch")
+        self._take(events)
+        now = self._clock.monotonic()
+        if now >= self._next_topic_check_s:
+            self._next_topic_check_s = now + TOPIC_CHECK_S
+            self._check_topics()
+        idle = self._flush_when_idle and not any(isinstance(event, Records) for event in events)
+        for archive in self._archives.values():
+            if archive.flush_due() or (idle and archive.pending):
+                self._flush(archive)
+        self._bound_memory()
+        for archive in self._archives.values():
+            if archive.restart_due:
+                self._restart(archive)
+
+    # -- the group's calls (Assignee) --------------------------------------------------------------------------------
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Start]:
+        """Read the logs of newly assigned partitions and return where to start."""
+        self._touched.update(partitions)
+        starts: dict[TopicPartition, Start] = {}
+        for topic, numbers in _by_topic(partitions).items():
+            if topic not in self._archives:
+                self._archives[topic] = self._make_archive(topic, self._source)
+            taken = self._archives[topic].take(numbers)
+            starts.update({TopicPartition(topic, number): start for number, start in taken.items()})
+            log.info("%s: reading %s", topic, ", ".join(f"{n} from {s.offset}" for n, s in sorted(taken.items())))
+        return starts
+
+    def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """Commit what is held of the topics concerned, then give the partitions up."""
+        self._touched.update(partitions)
+        for topic, numbers in _by_topic(partitions).items():
+            archive = self._archives.get(topic)
+            if archive is not None:
+                self._flush(archive)
+                archive.give_up(numbers)
+
+    def lost(self, partitions: Collection[TopicPartition]) -> None:
+        """Drop partitions that belong to another worker already."""
+        self._touched.update(partitions)
+        for topic, numbers in _by_topic(partitions).items():
+            if topic in self._archives:
+                self._archives[topic].give_up(numbers)
+                log.warning("%s: lost partitions %s; dropping what is not committed", topic, sorted(numbers))
+
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def _take(self, events: list[SourceEvent]) -> None:
+        # A rebalance can happen in the middle of a poll; then records fetched before it may stand in this batch beside
+        # newer ones of the same partition. Nothing of such partitions is taken: they are read again.
+        if self._touched and events:
+            self._reread(self._touched)
+        for event in events:
+            if isinstance(event, Records):
+                if event.topic in self._archives:
+                    self._archives[event.topic].add(self._untouched(event))
+            elif event.partition in self._touched or event.partition.topic not in self._archives:
+                continue
+            elif isinstance(event, Reached):
+                self._archives[event.partition.topic].reached(event)
+            elif isinstance(event, OffsetLost):
+                self._archives[event.partition.topic].offset_lost(event)
+
+    def _untouched(self, records: Records) -> Records:
+        touched = {partition.partition for partition in self._touched if partition.topic == records.topic}
+        return records.without(touched) if touched else records
+
+    def _reread(self, partitions: Collection[TopicPartition]) -> None:
+        starts: dict[TopicPartition, Start] = {}
+        for partition in partitions:
+            archive = self._archives.get(partition.topic)
+            held = archive.held.get(partition.partition) if archive is not None else None
+            if held is not None:
+                starts[partition] = Start(held.end, held.epoch)
+        self._source.restart_at(starts)
+
+    def _flush(self, archive: TopicArchive) -> None:
+        try:
+            archive.flush()
+        except (StoreDenied, StoreMissing):
+            raise
+        except StoreError as error:
+            # Unknown or failed: what is held cannot be trusted to fit the log any more.
+            log.warning("%s: flush failed, starting over from the log: %s", archive.topic, error)
+            archive.restart_due = True
+            if isinstance(error, CommitUnknown):
+                log.warning("%s: whether the last commit is in the log will show when it is read again", archive.topic)
+
+    def _restart(self, archive: TopicArchive) -> None:
+        try:
+            archive.restart()
+        except (StoreDenied, StoreMissing):
+            raise
+        except StoreError as error:
+            log.warning("%s: cannot read the log, waiting %.1f s: %s", archive.topic, self._retry_pause_s, error)
+            self._clock.pause(self._retry_pause_s)
+            self._retry_pause_s = min(self._retry_pause_s * 2, RETRY_PAUSE_S_MAX)
+        else:
+            self._retry_pause_s = RETRY_PAUSE_S
+
+    def _bound_memory(self) -> None:
+        while sum(archive.bytes for archive in self._archives.values()) > self._buffer_bytes_max:
+            largest = max(self._archives.values(), key=lambda archive: archive.bytes)
+            self._flush(largest)
+            if largest.restart_due:
+                return  # a restart drops what it held
+
+    def _check_topics(self) -> None:
+        held = [archive.topic for archive in self._archives.values() if archive.held]
+        ids = self._source.topic_ids(held)
+        for topic in held:
+            self._archives[topic].check_topic_id(ids.get(topic))
+
+
+def _by_topic(partitions: Collection[TopicPartition]) -> dict[str, list[int]]:
+    grouped: dict[str, list[int]] = defaultdict(list)
+    for partition in partitions:
+        grouped[partition.topic].append(partition.partition)
+    return grouped

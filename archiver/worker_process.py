@@ -1,0 +1,133 @@
+"""One worker as a process of its own: `python -m headrace.archiver.worker_process`.
+
+Its configuration comes as one line of JSON on standard input, which stays open: when it closes, the supervisor is gone
+and the worker leaves, so that no worker outlives its supervisor. SIGTERM flushes and leaves.
+
+Exit codes: 0 left as asked; 1 the archive's log is damaged; 2 refused for good; 3 Kafka or S3 fails or refuses.
+"""
+
+import gc
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+
+from headrace.schemas.catalog import builtin
+from headrace.schemas.uuid7 import Uuid7
+
+from .clock import SystemClock
+from .config import ArchiverConfig
+from .failpoints import kill_at, no_failpoint
+from .kafka_source import KafkaSource, consumer_config
+from .log_entries import LogCorrupt, LogTooNew
+from .log_state import LogViolation
+from .object_store import StoreError
+from .s3 import S3Store
+from .schema_source import ArchiveSchemas, read_schema_topic
+from .source import Source, SourceError
+from .topic_archive import ArchiveRefused, TopicArchive, Writer
+from .worker import Worker
+
+EXIT_DAMAGED = 1
+EXIT_REFUSED = 2
+EXIT_SERVER = 3
+
+log = logging.getLogger("headrace.archiver")
+
+
+def main() -> int:
+    """Run one worker; return its exit code."""
+    config = ArchiverConfig.from_json(_read_line(sys.stdin.fileno()))
+    logging.basicConfig(
+        level=config.log_level,
+        format=f"%(asctime)s worker {config.worker} [{os.getpid()}] %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    # Ctrl-C reaches the whole process group; the supervisor decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+
+    def stopping() -> bool:
+        if not stop.is_set() and select.select([sys.stdin], [], [], 0)[0]:
+            log.warning("the supervisor is gone; leaving")
+            stop.set()
+        return stop.is_set()
+
+    try:
+        build_worker(config, stop).run(stopping)
+    except (LogCorrupt, LogViolation) as error:
+        log.error("%s", error)
+        return EXIT_DAMAGED
+    except (ArchiveRefused, LogTooNew) as error:
+        log.error("%s", error)
+        return EXIT_REFUSED
+    except (SourceError, StoreError) as error:
+        log.error("%s", error)
+        return EXIT_SERVER
+    return 0
+
+
+def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
+    """Wire a worker to the real Kafka, the real S3 and the real clock."""
+    clock = SystemClock(stop)
+    ids = Uuid7(os.urandom)
+    failpoint = kill_at(*config.failpoint) if config.failpoint else no_failpoint
+    store = S3Store(config.archive_url)
+    kafka = consumer_config(
+        str(config.kafka["bootstrap.servers"]),
+        config.group,
+        instance_id=config.instance_id,
+        queue_kb_max=config.queue_kb_max,
+        extra=config.kafka,
+    )
+    schemas = ArchiveSchemas(
+        store, builtin(), lambda: read_schema_topic(config.kafka, config.schema_topic), monotonic=clock.monotonic
+    )
+    settings = {topic.topic: topic for topic in config.topics}
+
+    def new_id() -> str:
+        return str(uuid.UUID(bytes=ids.next(time.time_ns() // 1_000_000)))
+
+    def make_archive(topic: str, source: Source) -> TopicArchive:
+        return TopicArchive(
+            settings[topic],
+            source=source,
+            store=store,
+            schemas=schemas,
+            writer=Writer(f"{socket.gethostname()}:{os.getpid()}:{config.worker}", source.cluster_id()),
+            limits=config.limits,
+            clock=clock,
+            new_id=new_id,
+            failpoint=failpoint,
+        )
+
+    return Worker(
+        lambda worker: KafkaSource(kafka, list(settings), worker, warn=lambda text: log.warning("%s", text)),
+        make_archive,
+        clock=clock,
+        failpoint=failpoint,
+        buffer_bytes_max=config.buffer_bytes_max,
+        flush_when_idle=config.flush_when_idle,
+    )
+
+
+def _read_line(descriptor: int) -> str:
+    """Read one line without buffering past it, so that select() still sees the end of input."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(descriptor, 1)
+        if not byte:
+            raise SystemExit("worker_process: no configuration on standard input; it is started by `headrace archive`")
+        line += byte
+    return line.decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

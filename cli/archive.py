@@ -1,0 +1,168 @@
+"""`headrace archive`: run the archiver's workers under a supervisor."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import click
+
+from headrace.archiver.clock import SystemClock
+from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
+from headrace.archiver.failpoints import FAILPOINTS
+from headrace.archiver.kafka_metadata import KafkaMetadata
+from headrace.archiver.log_entries import LogCorrupt, LogTooNew
+from headrace.archiver.log_state import LogViolation
+from headrace.archiver.object_store import ObjectStore, StoreError
+from headrace.archiver.probe import check_store
+from headrace.archiver.s3 import S3Store
+from headrace.archiver.source import SourceError
+from headrace.archiver.supervisor import Supervisor
+from headrace.archiver.topic_archive import Limits
+from headrace.archiver.topic_decoder import TopicSettings
+from headrace.archiver.until_idle import UntilIdle
+from headrace.schemas.catalog import builtin
+
+from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
+
+MIB = 1 << 20
+
+
+@click.command(name="archive")
+@kafka_option
+@archive_option
+@click.option("--topic", "topics", multiple=True, metavar="T", help="A topic of headrace events. Repeat for several.")
+@click.option("--raw", "raw_topics", multiple=True, metavar="T", help="A topic of anything: archived byte for byte.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes; one a core.")
+@click.option("--until-idle", is_flag=True, help="End when all that is in the topics now is committed.")
+@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Kafka consumer group.")
+@click.option(
+    "--instance",
+    default=None,
+    metavar="NAME",
+    help="Static membership: this archiver's name in the group, the host's by default. A worker that is started again "
+    "within 15 s gets its partitions back at once. Two archivers of one group need different names.",
+)
+@click.option("--flush-interval", default=60.0, show_default=True, metavar="SECONDS", help="Commit at least so often.")
+@click.option("--flush-rows", default=1_000_000, show_default=True, metavar="ROWS", help="Commit a topic at so many.")
+@click.option("--flush-mib", default=96, show_default=True, metavar="MIB", help="Commit a topic at so much memory.")
+@click.option(
+    "--memory-mib", default=256, show_default=True, metavar="MIB", help="Budget a worker, fetch queue included."
+)
+@click.option("--schema-topic", default=SCHEMA_TOPIC, show_default=True, help="Where writer schemas are published.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+def command(
+    kafka: str,
+    archive_url: str,
+    topics: tuple[str, ...],
+    raw_topics: tuple[str, ...],
+    workers: int,
+    until_idle: bool,
+    group: str,
+    instance: str | None,
+    flush_interval: float,
+    flush_rows: int,
+    flush_mib: int,
+    memory_mib: int,
+    schema_topic: str,
+    verbose: bool,
+) -> None:
+    """Archive topics from Kafka to Parquet on S3, each record exactly once.
+
+    Without --topic and --raw all event types that headrace knows are archived as far as their topics exist. Any number
+    of archivers may run at once, crash or pause: the commit log on S3 decides what is archived.
+
+    \b
+    headrace archive                         # run for ever
+    headrace archive --topic pin --until-idle
+    headrace archive --raw clicks-json --workers 2
+    """
+    logging.basicConfig(
+        level="DEBUG" if verbose else "INFO", format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    clock = SystemClock(stop)
+    kafka_settings: dict[str, Any] = {"bootstrap.servers": kafka}
+    try:
+        store = S3Store(archive_url)
+        check_store(store, os.urandom(16).hex())
+        metadata = KafkaMetadata(kafka_settings)
+        present = metadata.topics()
+        settings = _settings(present, topics, raw_topics, kafka)
+        done = _until_idle(metadata, store, present, settings, clock) if until_idle else None
+        configs = [
+            ArchiverConfig(
+                kafka=kafka_settings,
+                archive_url=archive_url,
+                topics=settings,
+                group=group,
+                # A run that ends leaves the group at once; a lasting one keeps its place over a restart.
+                instance_id=None if until_idle else f"headrace-{instance or socket.gethostname()}-{worker}",
+                worker=worker,
+                limits=Limits(flush_rows, flush_mib * MIB, flush_interval),
+                buffer_bytes_max=memory_mib * MIB // 2,
+                queue_kb_max=memory_mib * MIB // 4 // 1024,
+                flush_when_idle=until_idle,
+                schema_topic=schema_topic,
+                failpoint=_failpoint(worker),
+                log_level="DEBUG" if verbose else "INFO",
+            )
+            for worker in range(workers)
+        ]
+        code = Supervisor(configs, clock=clock, done=done.done if done else None).run(stop.is_set)
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
+    except (SourceError, StoreError) as error:
+        fail(str(error), EXIT_SERVER)
+    except (LogCorrupt, LogTooNew, LogViolation) as error:
+        fail(str(error), EXIT_WRONG)
+    if done is not None and code == 0 and not stop.is_set():
+        click.echo(
+            f"archived: all that was in {', '.join(s.topic for s in settings)} at the start is committed", err=True
+        )
+    raise SystemExit(code)
+
+
+def _settings(
+    present: dict[str, int], topics: tuple[str, ...], raw_topics: tuple[str, ...], kafka: str
+) -> tuple[TopicSettings, ...]:
+    """Return the settings of what to archive; end with a usage error for a topic that is not there."""
+    if not topics and not raw_topics:
+        topics = tuple(name for name in builtin().types() if name in present)
+        if not topics:
+            fail(
+                f"Kafka at {kafka} has none of the topics {', '.join(builtin().types())}; name one by --topic",
+                EXIT_USAGE,
+            )
+    for topic in (*topics, *raw_topics):
+        if topic not in present:
+            names = ", ".join(sorted(present)) or "none at all"
+            fail(f"topic {topic!r} does not exist in Kafka at {kafka}; there are: {names}", EXIT_USAGE)
+    if both := set(topics) & set(raw_topics):
+        fail(f"topic {both.pop()!r} is named by --topic and by --raw; choose one", EXIT_USAGE)
+    return (*(TopicSettings(t) for t in topics), *(TopicSettings(t, format="raw") for t in raw_topics))
+
+
+def _until_idle(
+    metadata: KafkaMetadata,
+    store: ObjectStore,
+    present: dict[str, int],
+    settings: tuple[TopicSettings, ...],
+    clock: SystemClock,
+) -> UntilIdle:
+    return UntilIdle(metadata, store, {s.topic: present[s.topic] for s in settings}, pause=clock.pause)
+
+
+def _failpoint(worker: int) -> tuple[str, int] | None:
+    """Read HEADRACE_FAILPOINT, for tests: `name:hit` kills worker 0 there, `name:hit:worker` another one."""
+    text = os.environ.get("HEADRACE_FAILPOINT")
+    if not text:
+        return None
+    name, hit, *of = text.split(":")
+    if name not in FAILPOINTS:
+        raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(FAILPOINTS)}")
+    return (name, int(hit)) if worker == int(of[0] if of else 0) else None
