@@ -1,0 +1,386 @@
+"""One local set-up in one folder: a Kafka and an S3 server that are started, found again, stopped and removed together.
+
+Everything about an instance lies in its folder, so several run side by side, and any later process can take over from
+one that was killed: `up` keeps what answers, ends what is half-started, and starts what is missing. The folder:
+
+    state.json   ports and credentials        run/     pid files        lock     held while up or down work
+    kafka/ s3/   settings and data            logs/    what the servers say
+"""
+
+import fcntl
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import jars, java, seaweed
+from .errors import LocalError
+from .kafka import STOP_GRACE_S, KafkaServer
+from .seaweed import S3Server
+from .state import FILE as STATE_FILE
+from .state import State
+
+Progress = Callable[[str], None]
+
+_START_TIMEOUT_S = 90.0
+_LOCK_TIMEOUT_S = 300.0
+_CHECK_TIMEOUT_S = 3.0
+_POLL_S = 0.05
+_PORT_TRIES = 3
+_OURS = frozenset({STATE_FILE, "state.new", "lock", "kafka", "s3", "run", "logs"})
+
+
+def default_folder(env: Mapping[str, str]) -> Path:
+    """Return where the instance lies that is meant when none is named: under the user's state folder (XDG)."""
+    base = env.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "headrace" / "local"
+
+
+def default_cache(env: Mapping[str, str]) -> Path:
+    """Return where fetched jars are kept: under the user's cache folder (XDG)."""
+    base = env.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "headrace" / "maven"
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """One server: its pid (None: no process), whether it answers requests, and its address."""
+
+    name: str
+    pid: int | None
+    answers: bool
+    address: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """An instance: its folder and its servers; none when there is no instance in the folder."""
+
+    folder: str
+    servers: tuple[ServerStatus, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether every server has a process and answers."""
+        return bool(self.servers) and all(each.pid is not None and each.answers for each in self.servers)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return {"running": self.running, **asdict(self)}
+
+
+class Instance:
+    """The Kafka and the S3 server in `folder`.
+
+    `env` is the caller's environment or the part of it to use: KAFKA_HOME, JAVA_HOME, XDG_CACHE_HOME. `kafka_home` and
+    `java_home` name programs to use instead of the fetched ones; `maven_url` another Maven repository to fetch from;
+    `cache` the folder for fetched files. Every method raises LocalError with advice when it can't do its work.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        env: Mapping[str, str] | None = None,
+        kafka_home: Path | None = None,
+        java_home: Path | None = None,
+        maven_url: str | None = None,
+        cache: Path | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.folder = Path(folder).expanduser().absolute()
+        self._env = dict(env or {})
+        self._kafka_home = kafka_home or (Path(self._env["KAFKA_HOME"]) if self._env.get("KAFKA_HOME") else None)
+        self._java_home = java_home
+        self._maven_url = maven_url
+        self._cache = cache or default_cache(self._env)
+        self._rng = rng or random.SystemRandom()
+        self._kafka_known: KafkaServer | None = None
+        self._s3_known: S3Server | None = None
+
+    # What there is.
+
+    def _state(self) -> State:
+        state = State.load(self.folder)
+        if state is None:
+            raise LocalError(f"no local servers in {self.folder}. Start them with: headrace local up --detach")
+        return state
+
+    @property
+    def kafka(self) -> KafkaServer:
+        """The broker as the folder describes it now; raises LocalError when there is no instance."""
+        state = self._state()
+        if self._kafka_known is None or self._kafka_known.listen != state.kafka:
+            self._kafka_known = KafkaServer(self.folder, state.kafka, state.cluster_id)
+        return self._kafka_known
+
+    @property
+    def s3(self) -> S3Server:
+        """The S3 server as the folder describes it now; raises LocalError when there is no instance."""
+        state = self._state()
+        if self._s3_known is None or self._s3_known.listen != state.s3:
+            self._s3_known = S3Server(self.folder, state.s3, state.credentials)
+        return self._s3_known
+
+    @property
+    def kafka_pid(self) -> int | None:
+        """The broker's pid; None when it does not run."""
+        return self.kafka.process.pid
+
+    @property
+    def s3_pid(self) -> int | None:
+        """The S3 server's pid; None when it does not run."""
+        return self.s3.process.pid
+
+    def status(self) -> Status:
+        """Ask both servers, for at most a few seconds each."""
+        if State.load(self.folder) is None:
+            return Status(str(self.folder), ())
+        kafka, s3 = self.kafka, self.s3
+        kafka_pid, s3_pid = kafka.process.pid, s3.process.pid
+        return Status(
+            str(self.folder),
+            (
+                ServerStatus("kafka", kafka_pid, kafka_pid is not None and _answers(kafka), kafka.bootstrap),
+                ServerStatus("s3", s3_pid, s3_pid is not None and _answers(s3), s3.endpoint),
+            ),
+        )
+
+    def env(self) -> dict[str, str]:
+        """Return the variables that point headrace, boto3 and other S3 programs at this instance."""
+        kafka, s3 = self.kafka, self.s3
+        return {
+            "HEADRACE_KAFKA": kafka.bootstrap,
+            "HEADRACE_ARCHIVE": f"s3://{seaweed.BUCKET}/archive",
+            "AWS_ENDPOINT_URL_S3": s3.endpoint,
+            "AWS_ACCESS_KEY_ID": s3.credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": s3.credentials.secret_key,
+            "AWS_REGION": seaweed.REGION,
+        }
+
+    # Both servers together.
+
+    def up(self, progress: Progress = lambda _: None) -> bool:
+        """Bring both servers up and return True once they answer; False when they did so already.
+
+        What a killed predecessor left half-started is ended first. When this fails or is interrupted, the servers that
+        it started are ended again. `progress` is called with a line for people at each step.
+        """
+        self._claim()
+        with self._locked(progress):
+            status = self.status()
+            if status.running:
+                return False
+            program = java.find(self._java_home, self._env)
+            files = self._jars(progress)
+            state = State.load(self.folder) or State.fresh(self._rng)
+            state.save(self.folder)
+            keep = {each.name for each in status.servers if each.answers}
+            self._end_leftovers(keep, progress)
+            started = [name for name in ("s3", "kafka") if name not in keep]
+            try:
+                self._start_on_free_ports(started, program, files, progress)
+            except BaseException:
+                self._end(started)
+                raise
+        return True
+
+    def down(self, *, purge: bool = False, progress: Progress = lambda _: None) -> bool:
+        """Stop both servers; with `purge` remove the data as well. Returns whether anything was running.
+
+        Only the files that an instance makes are removed from the folder, and the folder if it is then empty.
+        """
+        if not self.folder.is_dir() or State.load(self.folder) is None:
+            return False
+        with self._locked(progress):
+            if State.load(self.folder) is None:
+                return False
+            running = self.kafka_pid is not None or self.s3_pid is not None
+            self._end(["kafka", "s3"], kill=purge)
+            if purge:
+                for name in sorted(_OURS - {"lock"}):
+                    _remove(self.folder / name)
+        if purge:
+            (self.folder / "lock").unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+        return running
+
+    def dead(self) -> list[KafkaServer | S3Server]:
+        """Return the servers that ended by themselves: a pid file says that they run, and they don't."""
+        if State.load(self.folder) is None:
+            return []
+        both: list[KafkaServer | S3Server] = [self.kafka, self.s3]
+        return [each for each in both if each.process.pid_file.exists() and each.process.pid is None]
+
+    def stopped(self) -> bool:
+        """Say whether both servers were stopped in the proper way, by `down`."""
+        if State.load(self.folder) is None:
+            return True
+        return not any(each.process.pid_file.exists() for each in (self.kafka, self.s3))
+
+    # One server at a time, for tests of failure. Ports and data stay.
+
+    def start_kafka(self, progress: Progress = lambda _: None) -> None:
+        """Start the broker alone and wait until it answers; does nothing when it already does."""
+        self._start_one("kafka", progress)
+
+    def start_s3(self, progress: Progress = lambda _: None) -> None:
+        """Start the S3 server alone and wait until it answers; does nothing when it already does."""
+        self._start_one("s3", progress)
+
+    def kill_kafka(self) -> None:
+        """End the broker with SIGKILL."""
+        self.kafka.process.stop(0)
+
+    def kill_s3(self) -> None:
+        """End the S3 server with SIGKILL."""
+        self.s3.stop(0)
+
+    def restart_kafka(self) -> None:
+        """Stop the broker in the proper way and start it again."""
+        self.kafka.process.stop(STOP_GRACE_S)
+        self.start_kafka()
+
+    def restart_s3(self) -> None:
+        """Stop the S3 server in the proper way and start it again."""
+        self.s3.stop()
+        self.start_s3()
+
+    def signal_kafka(self, number: signal.Signals) -> None:
+        """Send the broker a signal, such as SIGSTOP and SIGCONT."""
+        self.kafka.process.send(number)
+
+    def signal_s3(self, number: signal.Signals) -> None:
+        """Send the S3 server a signal, such as SIGSTOP and SIGCONT."""
+        self.s3.process.send(number)
+
+    # How.
+
+    def _jars(self, progress: Progress) -> list[Path]:
+        if self._kafka_home is not None:
+            progress(f"using the Kafka in {self._kafka_home}")
+            return jars.from_kafka_home(self._kafka_home)
+        return jars.fetch(self._cache, progress, self._maven_url)
+
+    def _claim(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            strangers = sorted(path.name for path in self.folder.iterdir() if path.name not in _OURS)
+        except OSError as error:
+            raise LocalError(f"can't keep an instance in {self.folder}: {error}. Name another with --dir.") from error
+        if strangers and not (self.folder / STATE_FILE).exists():
+            raise LocalError(
+                f"{self.folder} holds other things ({', '.join(strangers[:3])}), so it is not taken for an instance. "
+                "Name an empty or a new folder with --dir."
+            )
+
+    @contextmanager
+    def _locked(self, progress: Progress) -> Iterator[None]:
+        path = self.folder / "lock"
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        told = False
+        while True:
+            file = path.open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                if not told:
+                    progress(f"waiting for another command that works on {self.folder}")
+                    told = True
+                if time.monotonic() > deadline:
+                    raise LocalError(
+                        f"another command has been working on {self.folder} for {_LOCK_TIMEOUT_S:.0f} s; end it first"
+                    ) from None
+                time.sleep(_POLL_S)
+                continue
+            break
+        with file:
+            yield
+
+    def _server(self, name: str) -> KafkaServer | S3Server:
+        return self.kafka if name == "kafka" else self.s3
+
+    def _end_leftovers(self, keep: set[str], progress: Progress) -> None:
+        for name in ("kafka", "s3"):
+            process = self._server(name).process
+            if name not in keep and process.pid_file.exists():
+                if process.pid is not None:
+                    progress(f"ending a half-started {process.name} (pid {process.pid})")
+                self._end([name], kill=True)
+
+    def _end(self, names: list[str], *, kill: bool = False) -> None:
+        for name in names:
+            if name == "kafka":
+                self.kafka.process.stop(0 if kill else STOP_GRACE_S)
+            else:
+                self.s3.stop(0 if kill else seaweed.STOP_GRACE_S)
+
+    def _start_on_free_ports(self, names: list[str], program: Path, files: list[Path], progress: Progress) -> None:
+        for attempt in range(1, _PORT_TRIES + 1):
+            state = self._state().with_free_ports(self._rng, kafka="kafka" in names, s3="s3" in names)
+            state.save(self.folder)
+            try:
+                self._start(names, program, files, progress)
+            except _Died as died:
+                # A port may have been taken between looking and listening; then others are chosen.
+                if attempt == _PORT_TRIES or "ddress already in use" not in died.log:
+                    raise
+                progress(f"{died.name} lost a port to another program; trying others")
+                self._end(names, kill=True)
+            else:
+                return
+
+    def _start(self, names: list[str], program: Path, files: list[Path], progress: Progress) -> None:
+        if "s3" in names:
+            progress("starting S3 (SeaweedFS)")
+            self.s3.start()
+        if "kafka" in names:
+            progress(f"starting Kafka with {program}")
+            self.kafka.start(program, files)
+            self._wait(self.kafka, lambda: self.kafka.ready(_CHECK_TIMEOUT_S))
+            progress(f"Kafka answers at {self.kafka.bootstrap}")
+        if "s3" in names:
+            self._wait(self.s3, self.s3.prepare)
+            progress(f"S3 answers at {self.s3.endpoint}; its conditional writes hold")
+
+    def _start_one(self, name: str, progress: Progress) -> None:
+        with self._locked(progress):
+            if self._server(name).process.pid is not None and _answers(self._server(name)):
+                return
+            self._end([name], kill=True)
+            program = java.find(self._java_home, self._env) if name == "kafka" else Path()
+            self._start([name], program, self._jars(progress) if name == "kafka" else [], progress)
+
+    def _wait(self, server: KafkaServer | S3Server, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not ready():
+            if server.process.pid is None:
+                raise _Died(server.name, server.why_dead())
+            if time.monotonic() > deadline:
+                log = server.why_dead()
+                raise LocalError(f"{server.name} runs but gave no answer within {_START_TIMEOUT_S:.0f} s:\n{log}")
+            time.sleep(_POLL_S)
+
+
+class _Died(LocalError):
+    def __init__(self, name: str, log: str) -> None:
+        super().__init__(f"{name} ended while it started; the end of its log:\n{log}")
+        self.name = name
+        self.log = log
+
+
+def _answers(server: KafkaServer | S3Server) -> bool:
+    return server.ready(_CHECK_TIMEOUT_S)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
