@@ -31,8 +31,9 @@ class KafkaMetadata:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._bootstrap = str(config["bootstrap.servers"])
-        settings = {name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)}
-        self._admin = AdminClient({"log_level": 0, **settings, "error_cb": lambda _error: None})
+        settings: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
+        settings.update({name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)})
+        self._admin = AdminClient(settings)
 
     def topics(self) -> dict[str, int]:
         """Return each topic's number of partitions, Kafka's internal topics left out."""

@@ -267,9 +267,11 @@ def _span(row: _Fields) -> Span:
 
 
 def _file(row: _Fields) -> FileEntry:
-    kind = row.text("kind")
-    if kind not in ("data", "quarantine"):
-        raise LogCorrupt(f"{row.where}: unknown file kind {kind!r}. {_ADVICE}")
+    stated = row.text("kind")
+    kinds: dict[str, FileKind] = {"data": "data", "quarantine": "quarantine"}
+    kind = kinds.get(stated)
+    if kind is None:
+        raise LogCorrupt(f"{row.where}: unknown file kind {stated!r}. {_ADVICE}")
     parts = tuple(
         PartEntry(
             partition=part.integer("partition"),

@@ -6,7 +6,7 @@ a store that does not answer, another topic id - everything uncommitted is dropp
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -462,9 +462,9 @@ class TopicArchive:
         )
 
     def _context(self, partitions: Sequence[int]) -> FileContext:
-        spans: list[Mapping[str, int]] = [
+        spans = tuple(
             {"partition": p, "lineage": self.held[p].lineage, "from": self.held[p].start} for p in partitions
-        ]
+        )
         return FileContext(
             topic=self.topic,
             topic_id=str(self.topic_id),
