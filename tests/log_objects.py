@@ -34,7 +34,5 @@ def commit(*spans: Span, entry_id: str = "e1", topic_id: str = "T1", cluster_id:
         at="2026-11-23T00:00:00.000000Z",
         topic_id=topic_id,
         spans=spans,
-        files=(file_of(spans, f"data/topic=pin/dt=2026-11-23/{entry_id}.parquet"),)
-        if any(s.rows for s in spans)
-        else (),
+        files=files,
     )
