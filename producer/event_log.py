@@ -1,0 +1,306 @@
+"""EventLog: what an app server uses. Takes typed events and delivers them to Kafka behind the app's back."""
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import re
+import socket
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, ParamSpec, Self
+
+from confluent_kafka import Producer
+
+from headrace.schemas.event import Event
+
+from . import forks
+from .process_log import Counts, ProcessLog
+from .queues import MemoryQueue
+from .shipper import ProducerFactory, Shipper
+from .tracing import current_trace_id
+
+P = ParamSpec("P")
+
+_POLL_S = 0.005
+_IN_FLIGHT_RECORDS_MAX = 20_000
+_NAME = re.compile(r"[A-Za-z0-9._-]*")
+
+
+class EventLog:
+    """Logs typed events to Kafka. Make one at import time and use it from any thread and any forked worker.
+
+    emit() never waits for Kafka and never raises into the app unless `strict`. Accepted events wait in a bounded queue
+    in memory and are delivered in order while the process lives; what is left when it exits is flushed, for at most
+    `close_timeout_s`. Nothing is made before the first emit() of a process: no thread, no connection. With
+    `when_full="block"` emit() waits up to `block_s_max` for room instead of dropping at once: for batch jobs.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        kafka: str,
+        spool: str | os.PathLike[str] | None = None,
+        strict: bool = False,
+        topic_prefix: str = "",
+        topic: str | None = None,
+        host: str | None = None,
+        when_full: Literal["drop", "block"] = "drop",
+        block_s_max: float = 5.0,
+        queue_records_max: int = 100_000,
+        queue_bytes_max: int = 64 << 20,
+        event_bytes_max: int = 900_000,
+        close_timeout_s: float = 5.0,
+        kafka_config: Mapping[str, Any] | None = None,
+        trace_id: Callable[[], bytes | None] = current_trace_id,
+        clock_ns: Callable[[], int] = time.time_ns,
+        randomness: Callable[[int], bytes] = os.urandom,
+        make_producer: ProducerFactory | None = None,
+    ) -> None:
+        """Check the arguments and keep them; raise ValueError for one that cannot work.
+
+        Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
+        `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
+        """
+        if spool is not None:
+            raise ValueError(
+                "spool: this version keeps events in a bounded queue in memory (durability=memory) and has no spool on "
+                "disk: leave spool out"
+            )
+        if not service:
+            raise ValueError("service: give the name of the service that logs, such as 'web'")
+        if not kafka:
+            raise ValueError("kafka: give the bootstrap servers, such as 'localhost:9092'")
+        if not _NAME.fullmatch(topic_prefix):
+            raise ValueError(f"topic_prefix: {topic_prefix!r} cannot begin a topic's name: use letters, digits, . _ -")
+        if topic is not None and not (topic and _NAME.fullmatch(topic)):
+            raise ValueError(f"topic: {topic!r} cannot be a topic's name: use letters, digits, . _ -")
+        if when_full not in ("drop", "block"):
+            raise ValueError(f"when_full: must be 'drop' or 'block', not {when_full!r}")
+        MemoryQueue(queue_records_max=queue_records_max, queue_bytes_max=queue_bytes_max)  # checks its bounds
+        self._service = service
+        self._host = host or socket.gethostname() or "unknown"
+        self._strict = strict
+        self._topic_prefix = topic_prefix
+        self._topic = topic
+        self._block_s_max = block_s_max if when_full == "block" else 0.0
+        self._queue_records_max = queue_records_max
+        self._queue_bytes_max = queue_bytes_max
+        self._event_bytes_max = event_bytes_max
+        self._close_timeout_s = close_timeout_s
+        self._config = _producer_config(service, kafka) | dict(kafka_config or {})
+        self._trace_id = trace_id
+        self._clock_ns = clock_ns
+        self._randomness = randomness
+        self._make_producer: ProducerFactory = make_producer or _connect
+        self._closed = False
+        self._processes: dict[int, ProcessLog] = {}
+        self._process: ProcessLog | None = None
+        atexit.register(_close_if_alive, weakref.ref(self))
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Make one from the environment; arguments given here win.
+
+        HEADRACE_SERVICE, HEADRACE_KAFKA (both needed), HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0),
+        HEADRACE_SPOOL, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings). Raises ValueError.
+        """
+        env = os.environ
+        settings: dict[str, Any] = {
+            "service": env.get("HEADRACE_SERVICE", ""),
+            "kafka": env.get("HEADRACE_KAFKA", ""),
+            "topic_prefix": env.get("HEADRACE_TOPIC_PREFIX", ""),
+            "strict": env.get("HEADRACE_STRICT", "").lower() in ("1", "true", "yes"),
+            "spool": env.get("HEADRACE_SPOOL") or None,
+        }
+        if env.get("HEADRACE_KAFKA_CONFIG"):
+            try:
+                settings["kafka_config"] = dict(json.loads(env["HEADRACE_KAFKA_CONFIG"]))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"HEADRACE_KAFKA_CONFIG must be a JSON object of settings: {error}") from error
+        settings |= overrides
+        for name in ("service", "kafka"):
+            if not settings[name]:
+                raise ValueError(f"HEADRACE_{name.upper()} is not set, and {name} was not given")
+        return cls(**settings)
+
+    def emit(self, event: Event | Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Accept one event for delivery; return whether it was accepted. Never waits, never raises unless strict.
+
+        `emit(Pin(user_id=7, ...))`, or `emit(Pin, user_id=7, ...)`: the second makes the event in here, so that a
+        value that does not fit is counted like every other drop instead of being raised into the app by `Pin(...)`.
+        Strict: raises InvalidEvent or TypeError for an event that can never be accepted; a full queue is only counted.
+        """
+        try:
+            process = self._process
+            if process is None or process.generation != forks.generation():
+                process = self._process_here()
+            return self._emit(process, event, args, kwargs)
+        except Exception:
+            # The last line of "never raises": an error of ours, or of a class that is not ours.
+            if self._strict:
+                raise
+            return False
+
+    def _emit(self, process: ProcessLog, event: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        reason = "internal"
+        try:
+            if not isinstance(event, Event):
+                reason = "not_an_event"
+                if not (isinstance(event, type) and issubclass(event, Event)):
+                    raise TypeError(f"emit() takes an event or an event class, not {type(event).__name__}")
+                reason = "invalid"
+                event = event(*args, **kwargs)
+                reason = "internal"
+            size = event.body_bytes
+            if size > self._event_bytes_max:
+                reason = "oversize"
+                raise ValueError(f"{event.TYPE}: {size} bytes, more than event_bytes_max ({self._event_bytes_max})")
+            if self._block_s_max and process.queue.full():
+                self._wait_for_room(process)
+            return process.put(event, self._trace_id())
+        except Exception:
+            process.drop(reason)
+            raise
+
+    def _wait_for_room(self, process: ProcessLog) -> None:
+        deadline = time.monotonic() + self._block_s_max
+        while process.queue.full() and not process.closed and time.monotonic() < deadline:
+            if not process.started:
+                process.ship_here()
+            time.sleep(_POLL_S)
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all that was accepted before is delivered, for at most `timeout_s`; return whether it is."""
+        process = self._process
+        if process is None or process.generation != forks.generation():
+            return True
+        target = process.accepted
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if process.queue.depth()[0] == 0 or process.shipper.delivered_to >= target:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            if not process.started:
+                process.ship_here()
+            time.sleep(_POLL_S)
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Stop accepting, flush for at most `timeout_s`, and stop; return whether everything was delivered.
+
+        Runs by itself when the process exits. What is left then is lost, and counted as `undelivered`.
+        """
+        self._closed = True
+        process = self._process
+        if process is None or process.generation != forks.generation():
+            return True
+        deadline = time.monotonic() + timeout_s
+        first = not process.closed
+        process.closed = True
+        done = self.flush(timeout_s)
+        process.shipper.stop()
+        grace = max(deadline - time.monotonic(), 0.5)
+        end = time.monotonic() + grace
+        while process.started and not process.shipper.stopped and time.monotonic() < end:
+            time.sleep(_POLL_S)
+        if first:
+            for _ in range(process.queue.depth()[0]):
+                process.drop("undelivered")
+        return done
+
+    def counts(self) -> Counts:
+        """Return what this process's log did: emitted, accepted, acked, queued, dropped by reason, durability."""
+        process = self._process
+        if process is None or process.generation != forks.generation():
+            return Counts(durability=MemoryQueue.durability)
+        return process.counts()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(self._close_timeout_s)
+
+    def _process_here(self) -> ProcessLog:
+        """Return this process's half, made at its first emit(). Takes no lock: a forked child may have inherited one.
+
+        Threads that come at the same moment may each make one; setdefault, which is atomic, lets one of them win. An
+        inherited half is kept for ever: dropping it would destroy what belongs to the parent.
+        """
+        generation = forks.generation()
+        process = self._processes.setdefault(generation, self._make(generation))
+        process.closed = self._closed
+        self._process = process
+        _close_at_multiprocessing_exit(self)
+        return process
+
+    def _topic_of(self, event_type: str) -> str:
+        return self._topic or self._topic_prefix + event_type
+
+    def _make(self, generation: int) -> ProcessLog:
+        queue = MemoryQueue(queue_records_max=self._queue_records_max, queue_bytes_max=self._queue_bytes_max)
+
+        def make_shipper(on_refused: Callable[[], None]) -> Shipper:
+            return Shipper(
+                queue=queue,
+                config=self._config,
+                make_producer=self._make_producer,
+                on_refused=on_refused,
+                in_flight_records_max=_IN_FLIGHT_RECORDS_MAX,
+            )
+
+        return ProcessLog(
+            generation=generation,
+            service=self._service,
+            host=self._host,
+            topic_of=self._topic_of,
+            queue=queue,
+            make_shipper=make_shipper,
+            clock_ns=self._clock_ns,
+            randomness=self._randomness,
+        )
+
+
+def _connect(config: Mapping[str, Any]) -> Producer:
+    return Producer(dict(config))
+
+
+def _producer_config(service: str, kafka: str) -> dict[str, Any]:
+    """Return librdkafka's settings: idempotent, keys where Java's clients put them, failing early and often."""
+    return {
+        "bootstrap.servers": kafka,
+        "client.id": f"headrace-{service}",
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "linger.ms": 20,
+        "compression.type": "lz4",
+        # Failing after 30 s only starts a new producer; the default of 300 s would hide an outage for as long.
+        "delivery.timeout.ms": 30_000,
+        "allow.auto.create.topics": False,
+        "queue.buffering.max.messages": 2 * _IN_FLIGHT_RECORDS_MAX,
+        "queue.buffering.max.kbytes": 64 << 10,
+        "logger": logging.getLogger("headrace.producer.librdkafka"),
+    }
+
+
+def _close_if_alive(log: "weakref.ref[EventLog]") -> None:
+    """Close a log at exit, if it still exists."""
+    alive = log()
+    if alive is not None:
+        alive.close(alive._close_timeout_s)
+
+
+def _close_at_multiprocessing_exit(log: EventLog) -> None:
+    """Have multiprocessing close the log in its children, which end without running atexit's functions."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is None or process is None or process.parent_process() is None:
+        return
+    with contextlib.suppress(Exception):
+        util.Finalize(None, _close_if_alive, args=(weakref.ref(log),), exitpriority=100)

@@ -1,0 +1,190 @@
+"""One process's half of an event log: session, sequence numbers, event ids, queue, shipper.
+
+A forked child makes its own; nothing here is shared with a parent. put() is the hot path: one short lock, no logging,
+no other lock, and nothing that waits.
+"""
+
+import _thread
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from headrace.schemas.event import ID_BYTES, Envelope, Event
+from headrace.schemas.uuid7 import Uuid7
+
+from .queues import Queue
+from .record import Record
+from .shipper import Shipper
+
+# Events emitted by a thread while it is inside of emit() (signal handlers, __del__): a handful in practice.
+_SIDE_MAX = 10_000
+# A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
+# keeps that in occurred_at, and is not expired the moment it arrives.
+_TIMESTAMP_AGE_MS_MAX = 3_600_000
+
+
+@dataclass
+class Counts:
+    """What one process's event log did. Plain numbers, read without stopping anything."""
+
+    durability: str
+    emitted: int = 0
+    accepted: int = 0
+    acked: int = 0
+    queued: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    """By reason: not_an_event, invalid, oversize, full, closed, refused (by Kafka), undelivered (at exit), internal."""
+    restarts: int = 0
+    schemas_failed: int = 0
+    last_error: str | None = None
+
+
+class ProcessLog:
+    """Numbers, encodes and queues the events of one process, and ships them on a thread of its own."""
+
+    def __init__(
+        self,
+        *,
+        generation: int,
+        service: str,
+        host: str,
+        topic_of: Callable[[str], str],
+        queue: Queue,
+        make_shipper: Callable[[Callable[[], None]], Shipper],
+        clock_ns: Callable[[], int],
+        randomness: Callable[[int], bytes],
+    ) -> None:
+        self.generation = generation
+        self.envelope = Envelope(service=service, host=host, session_id=randomness(ID_BYTES))
+        self.queue = queue
+        self.shipper = make_shipper(lambda: self.drop("refused"))
+        self._topic_of = topic_of
+        self._clock_ns = clock_ns
+        self._ids = Uuid7(randomness)
+        self._seqs: dict[str, int] = {}
+        self._lock = threading.RLock()
+        self._busy = False
+        self._side: deque[tuple[Event, bytes | None] | str] = deque()
+        self._started = False
+        self._inline = threading.Lock()
+        self.emitted = 0
+        self.accepted = 0
+        self.dropped: dict[str, int] = {}
+        self.closed = False
+
+    def put(self, event: Event, trace_id: bytes | None) -> bool:
+        """Number, encode and queue an event; return whether it was accepted."""
+        return self._enter((event, trace_id))
+
+    def drop(self, reason: str) -> None:
+        """Count an event that was not accepted, or that was lost after it was."""
+        self._enter(reason)
+
+    def _enter(self, item: tuple[Event, bytes | None] | str) -> bool:
+        """Handle one item under the lock, or leave it to the outer frame when this thread is already inside.
+
+        The lock is re-entrant, so that a signal handler or a __del__ that runs between any two steps of an emit() of
+        the same thread gets in; it then finds `_busy` set and leaves its event on the side.
+        """
+        with self._lock:
+            if self._busy:
+                if len(self._side) >= _SIDE_MAX:
+                    return False
+                self._side.append(item)
+                return True
+            accepted = self._guarded(item)
+            while self._side:
+                self._busy = True
+                try:
+                    while self._side:
+                        self._handle(self._side.popleft(), force=True)
+                finally:
+                    self._busy = False
+            return accepted
+
+    def _guarded(self, item: tuple[Event, bytes | None] | str) -> bool:
+        self._busy = True
+        try:
+            return self._handle(item, force=False)
+        finally:
+            self._busy = False
+
+    def _handle(self, item: tuple[Event, bytes | None] | str, *, force: bool) -> bool:
+        if isinstance(item, str):
+            self.dropped[item] = self.dropped.get(item, 0) + 1
+            return False
+        self.emitted += 1
+        if not self._queue_event(*item, force=force):
+            return False
+        self.accepted += 1
+        if not self._started:
+            self._start()
+        self.shipper.nudge()
+        return True
+
+    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool) -> bool:
+        if self.closed:
+            self.dropped["closed"] = self.dropped.get("closed", 0) + 1
+            return False
+        now_us = self._clock_ns() // 1000
+        occurred_us = event.occurred_us()
+        if occurred_us is None:
+            occurred_us = now_us
+        topic = self._topic_of(event.TYPE)
+        # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
+        seq = self._seqs.get(topic, 0) + 1
+        self._seqs[topic] = seq
+        now_ms = now_us // 1000
+        record = Record(
+            topic,
+            event.kafka_key(self.envelope.service),
+            event.kafka_value(self.envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
+            kafka_timestamp_ms(occurred_us // 1000, now_ms),
+            seq,
+            event.SCHEMA,
+        )
+        if self.queue.append(record, force=force):
+            return True
+        self.dropped["full"] = self.dropped.get("full", 0) + 1
+        return False
+
+    def _start(self) -> None:
+        """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
+        self._started = True
+        try:
+            _thread.start_new_thread(self.shipper.run, ())
+        except RuntimeError:
+            self._started = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the shipper has a thread."""
+        return self._started
+
+    def ship_here(self) -> None:
+        """Do one step of shipping on the calling thread: for when no thread can be started any more."""
+        with self._inline:
+            self.shipper.step()
+
+    def counts(self) -> Counts:
+        """Return the counts as they are now."""
+        return Counts(
+            durability=self.queue.durability,
+            emitted=self.emitted,
+            accepted=self.accepted,
+            acked=self.shipper.acked,
+            queued=self.queue.depth()[0],
+            dropped=dict(self.dropped),
+            restarts=self.shipper.restarts,
+            schemas_failed=self.shipper.schemas_failed,
+            last_error=self.shipper.last_error,
+        )
+
+
+def kafka_timestamp_ms(occurred_ms: int, now_ms: int) -> int:
+    """Return the record's timestamp: when it happened, unless that is in the future or too long ago, else now.
+
+    Brokers refuse records far in the future, and expire old ones by this timestamp.
+    """
+    return occurred_ms if now_ms - _TIMESTAMP_AGE_MS_MAX <= occurred_ms <= now_ms else now_ms

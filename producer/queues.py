@@ -1,0 +1,116 @@
+"""The queue between emit() and the shipper: its contract, and the bounded one in memory.
+
+One side appends (emit(), which serialises its callers), the other reads and acknowledges (the shipper, one thread).
+Neither waits for the other, and no lock is shared between them: each counter has one writer, and deques and dicts are
+changed by single operations that Python makes atomic.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from .record import Record
+
+
+class Queue(Protocol):
+    """An ordered queue that forgets a record only when it is acknowledged.
+
+    Positions count 0, 1, 2... in the order of appending. append() has one caller at a time, the other calls have one
+    thread. All return at once.
+    """
+
+    durability: str
+    """`memory`: dies with the process. (`disk`: survives it.)"""
+
+    def append(self, record: Record, *, force: bool = False) -> bool:
+        """Take a record, or return False when a bound is reached; `force` takes it all the same."""
+
+    def read(self, records_max: int) -> list[tuple[int, Record]]:
+        """Return the next records, which have not been read since the last rewind, with their positions."""
+
+    def ack(self, position: int) -> None:
+        """Forget a record that was read."""
+
+    def rewind(self) -> None:
+        """Make every record that is not acknowledged readable again, in order."""
+
+    def full(self) -> bool:
+        """Tell whether append() would refuse now."""
+
+    def depth(self) -> tuple[int, int]:
+        """Return how many records are not acknowledged, and their bytes."""
+
+    def lowest_unacked(self) -> int:
+        """Return the lowest position that is not acknowledged: all below are delivered. For the reading side."""
+
+
+class MemoryQueue:
+    """A Queue in memory, bounded by records and by bytes; what it holds dies with the process."""
+
+    durability = "memory"
+
+    def __init__(self, *, queue_records_max: int, queue_bytes_max: int) -> None:
+        if queue_records_max < 1 or queue_bytes_max < 1:
+            raise ValueError("queue_records_max and queue_bytes_max must be at least 1")
+        self._records_max = queue_records_max
+        self._bytes_max = queue_bytes_max
+        self._unread: deque[tuple[int, Record]] = deque()
+        self._read: dict[int, Record] = {}
+        self._appended = 0  # records, written by the appending side only
+        self._appended_bytes = 0
+        self._acked = 0  # written by the reading side only
+        self._acked_bytes = 0
+
+    def append(self, record: Record, *, force: bool = False) -> bool:
+        """Take a record, or return False when a bound is reached; `force` takes it all the same."""
+        size = record.queued_bytes
+        if not force and (
+            self._appended - self._acked >= self._records_max
+            or self._appended_bytes - self._acked_bytes + size > self._bytes_max
+        ):
+            return False
+        # Counted before it can be read: the shipper must never have acknowledged more than was appended.
+        position = self._appended
+        self._appended = position + 1
+        self._appended_bytes += size
+        self._unread.append((position, record))
+        return True
+
+    def read(self, records_max: int) -> list[tuple[int, Record]]:
+        """Return the next records with their positions."""
+        batch: list[tuple[int, Record]] = []
+        unread = self._unread
+        while unread and len(batch) < records_max:
+            batch.append(unread.popleft())
+        self._read.update(batch)
+        return batch
+
+    def ack(self, position: int) -> None:
+        """Forget a record that was read; a position that is not held is ignored."""
+        record = self._read.pop(position, None)
+        if record is not None:
+            self._acked_bytes += record.queued_bytes
+            self._acked += 1
+
+    def rewind(self) -> None:
+        """Put back what was read and not acknowledged, before what was not read."""
+        held = sorted(self._read.items(), reverse=True)
+        self._read.clear()
+        self._unread.extendleft(held)
+
+    def full(self) -> bool:
+        """Tell whether a bound is reached."""
+        records, size = self.depth()
+        return records >= self._records_max or size >= self._bytes_max
+
+    def depth(self) -> tuple[int, int]:
+        """Return records and bytes that are not acknowledged."""
+        # The acknowledged counters first: they only grow, so that a difference is never below the truth.
+        acked, acked_bytes = self._acked, self._acked_bytes
+        return self._appended - acked, self._appended_bytes - acked_bytes
+
+    def lowest_unacked(self) -> int:
+        """Return the lowest position that is not acknowledged."""
+        if self._read:
+            return next(iter(self._read))  # read in order, so the first that is left is the lowest
+        unread = self._unread
+        return unread[0][0] if unread else self._appended

@@ -1,0 +1,293 @@
+"""The shipper: takes records off the queue and delivers them to Kafka, in order, until each is acknowledged.
+
+It owns the librdkafka producer, which is idempotent, and is the only one to touch it. What it never does: give up a
+record that Kafka did not refuse for good, or raise.
+
+A delivery that fails ends the producer: what it has not sent is purged, what is on the wire is waited for, and a new
+producer goes back to the lowest record that is not acknowledged. So order holds within a partition, whatever failed.
+Two failures are treated apart. A topic that does not exist (or may not be written) only parks that topic's records,
+and is tried again. A record that the broker refuses for good takes its whole batch with it, so the records since the
+lowest unacknowledged one are sent again in batches of one: only the record that is refused alone is dropped.
+"""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from . import forks
+from .queues import Queue
+from .record import Record
+
+SCHEMAS_TOPIC = "headrace.schemas"
+
+_BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
+_POLL_S = 0.02
+_IDLE_S = 0.5
+_TOPIC_ERRORS = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
+_REFUSED_FOR_GOOD = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+
+ProducerFactory = Callable[[Mapping[str, Any]], Any]
+
+
+class Shipper:
+    """Delivers a queue's records. step() does what can be done at once; run() is a thread's main loop around it."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        config: Mapping[str, Any],
+        make_producer: ProducerFactory,
+        on_refused: Callable[[], None],
+        in_flight_records_max: int,
+        drain_timeout_s: float = 10.0,
+        topic_retry_s: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._config = dict(config)
+        self._make_producer = make_producer
+        self._on_refused = on_refused
+        self._in_flight_max = in_flight_records_max
+        self._drain_timeout_s = drain_timeout_s
+        self._topic_retry_s = topic_retry_s
+        self._monotonic = monotonic
+        self._producer: Any = None
+        self._round = 0  # which producer: callbacks of an earlier one change nothing but acknowledgements
+        self._failed: str | None = None
+        self._highest = -1  # the highest position handed to librdkafka so far
+        self._single_until = -1  # up to this position records go in batches of one
+        self._held: list[tuple[int, Record]] = []  # read, but not taken by a full librdkafka
+        self._parked: dict[str, list[tuple[int, Record]]] = {}
+        self._parked_until: dict[str, float] = {}
+        self._in_flight: dict[str, int] = {}
+        self._published: set[bytes] = set()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._idle = False
+        self._stop = False
+        self.stopped = False
+        self.acked = 0
+        self.restarts = 0
+        self.schemas_failed = 0
+        self.delivered_to = 0
+        self.last_error: str | None = None
+
+    # --- called by the emitting side ---
+
+    def nudge(self) -> None:
+        """Wake the shipper if it sleeps. Takes no lock that Python code could hold: safe in signal handlers."""
+        if self._idle:
+            self._wake.put(None)
+
+    def stop(self) -> None:
+        """Ask the loop to end; it does so within a fraction of a second, delivered or not."""
+        self._stop = True
+        self._wake.put(None)
+
+    # --- the shipper's own thread ---
+
+    def run(self) -> None:
+        """Ship until stop(). Whatever goes wrong is kept in `last_error` and tried again."""
+        while not self._stop:
+            try:
+                if not self.step():
+                    self._wait()
+            except Exception as error:  # noqa: BLE001 - a shipper that dies would lose everything queued behind it
+                self._failed = self.last_error = f"{type(error).__name__}: {error}"
+                self._sleep(_IDLE_S)
+        self._drop_producer()
+        self.stopped = True
+
+    def step(self) -> bool:
+        """Do what can be done at once: serve callbacks, recover, hand over records. Return whether any was handed."""
+        if self._failed is not None and self._producer is not None:
+            self._recover()
+        if self._producer is None:
+            self._start_producer()
+        self._producer.poll(0)
+        if self._failed is not None:
+            return True
+        handed = self._ship(self._next_batch())
+        self._producer.poll(0)
+        self.delivered_to = self._queue.lowest_unacked()
+        return handed
+
+    def _next_batch(self) -> list[tuple[int, Record]]:
+        """Return what comes next: held back records, parked ones whose time has come, else new ones."""
+        if self._held:
+            batch, self._held = self._held, []
+            return batch
+        now = self._monotonic()
+        for topic, until in self._parked_until.items():
+            # Only when all of the topic's records have come back: else a later one could overtake an earlier one.
+            if until <= now and not self._in_flight.get(topic) and self._parked.get(topic):
+                del self._parked_until[topic]
+                return sorted(self._parked.pop(topic))
+        room = self._in_flight_max - sum(self._in_flight.values())
+        return self._queue.read(min(_BATCH, room)) if room > 0 else []
+
+    def _ship(self, batch: list[tuple[int, Record]]) -> bool:
+        """Hand a batch to librdkafka; return whether any record was taken."""
+        taken = False
+        for index, (position, record) in enumerate(batch):
+            if record.topic in self._parked_until:
+                self._parked.setdefault(record.topic, []).append((position, record))
+                continue
+            if self._single_until >= 0 and position > self._single_until:
+                # The refused batch is through: once nothing is on its way, a new producer makes full batches again.
+                self._held = batch[index:]
+                if not any(self._in_flight.values()):
+                    self._failed = "back to full batches"
+                    self._single_until = -1
+                return taken
+            try:
+                self._produce(position, record)
+            except BufferError:
+                self._held = batch[index:]
+                return taken
+            except KafkaException as error:
+                self._undelivered(position, record, error.args[0])
+                if self._failed is not None:
+                    return True
+                continue
+            taken = True
+        return taken
+
+    def _produce(self, position: int, record: Record) -> None:
+        self._highest = max(self._highest, position)
+        if record.fingerprint not in self._published:
+            self._publish_schema(record)
+        self._producer.produce(
+            record.topic,
+            value=record.value,
+            key=record.key,
+            timestamp=record.timestamp_ms,
+            on_delivery=functools.partial(self._delivered, self._round, position, record),
+        )
+        self._in_flight[record.topic] = self._in_flight.get(record.topic, 0) + 1
+
+    def _delivered(self, made_in: int, position: int, record: Record, error: KafkaError | None, _: object) -> None:
+        """Take one delivery report."""
+        if made_in == self._round:
+            self._in_flight[record.topic] -= 1
+        if error is None:
+            self._queue.ack(position)
+            self.acked += 1
+            return
+        if made_in == self._round and self._failed is None:
+            self._undelivered(position, record, error)
+        # Else it is not acknowledged, and the next producer sends it again.
+
+    def _undelivered(self, position: int, record: Record, error: KafkaError) -> None:
+        """Decide what a failed delivery means: park the topic, send singly, drop the record, or start over."""
+        code = error.code()
+        if code in _TOPIC_ERRORS:
+            self.last_error = f"topic {record.topic}: {error.str()}"
+            self._parked.setdefault(record.topic, []).append((position, record))
+            self._parked_until[record.topic] = self._monotonic() + self._topic_retry_s
+        elif code not in _REFUSED_FOR_GOOD:
+            self._fail(error)
+        elif self._single_until >= 0:
+            self.last_error = f"topic {record.topic}: {error.str()}"
+            self._queue.ack(position)
+            self._on_refused()
+        else:
+            self._single_until = self._highest
+            self._fail(error)
+
+    def _fail(self, error: KafkaError) -> None:
+        self._failed = self.last_error = f"{error.name()}: {error.str()}"
+
+    def _recover(self) -> None:
+        """End the failed producer and go back to the lowest record that is not acknowledged."""
+        producer, deadline = self._producer, self._monotonic() + self._drain_timeout_s
+        producer.purge(in_queue=True, in_flight=False, blocking=True)
+        while len(producer) and self._monotonic() < deadline and not self._stop:
+            producer.poll(_POLL_S)
+        if len(producer):
+            # Their fate stays unknown: sent again, they may come twice, with the same event id.
+            producer.purge(in_queue=True, in_flight=True, blocking=True)
+            producer.poll(0)
+        self._drop_producer()
+        self._queue.rewind()
+        self._held, self._parked, self._in_flight = [], {}, {}
+        self._failed = None
+        self.restarts += 1
+
+    def _start_producer(self) -> None:
+        config = dict(self._config)
+        if self._single_until >= 0:
+            config |= {"batch.num.messages": 1, "linger.ms": 0}
+        self._round += 1
+        self._published = set()
+        self._producer = self._make_producer(config | {"error_cb": self._noticed})
+        forks.hold(self._producer)
+        self._failed = None
+
+    def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaException):
+                producer.purge(in_queue=True, in_flight=True, blocking=False)
+            forks.release(producer)
+
+    def _noticed(self, error: KafkaError) -> None:
+        """Take an error that belongs to no record: kept for counts(); a fatal one ends the producer."""
+        self.last_error = f"{error.name()}: {error.str()}"
+        if error.fatal():
+            self._fail(error)
+
+    def _publish_schema(self, record: Record) -> None:
+        """Publish a type's schema once a producer, best effort: nothing waits for it or fails with it."""
+        self._published.add(record.fingerprint)
+        try:
+            self._producer.produce(
+                SCHEMAS_TOPIC,
+                value=record.schema_text.encode(),
+                key=record.fingerprint,
+                on_delivery=self._schema_delivered,
+            )
+        except (BufferError, KafkaException):
+            self.schemas_failed += 1
+
+    def _schema_delivered(self, error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            self.schemas_failed += 1
+
+    def _wait(self) -> None:
+        """Wait for something to do: callbacks while records are on their way, else the next append."""
+        if any(self._in_flight.values()) or self._held or self._parked:
+            self._producer.poll(_POLL_S)
+            return
+        self._idle = True
+        try:
+            # Looked at after the flag is up: an append before it is seen here, one after it nudges.
+            if self._queue.depth()[0] == 0:
+                self._sleep(_IDLE_S)
+        finally:
+            self._idle = False
+
+    def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(Empty):
+            self._wake.get(timeout=seconds)
