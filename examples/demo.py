@@ -59,7 +59,9 @@ class Demo:
             self.keep(app)
             archiver = stage.start_archiver(self.env, self.folder, load.TOPICS, WORKERS)
             self.keep(archiver)
-            screen.say(f"app at http://127.0.0.1:{port}, gunicorn {app.pid}, workers {stage.children(app.pid)}")
+            screen.say(
+                f"app at http://127.0.0.1:{port}, gunicorn {app.pid}, workers {archiving.workers(app, stage.APP_WORKERS)}"
+            )
             screen.say(f"headrace archive {archiver.pid}, workers {archiving.workers(archiver, WORKERS)}")
         with screen.step("Drive HTTP load at the app, and kill -9 an archiver worker in the middle"):
             driven = self.drive(port, app, archiver)

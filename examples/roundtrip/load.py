@@ -8,6 +8,7 @@ import http.client
 import json
 import random
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ TOPICS = ("pin", "follow", "login", "feed_load", "error")
 PINS_A_REQUEST = 60
 FOLLOWS_A_REQUEST = 10
 THREADS = 6
+# The load takes at least so long, so that the archiver commits several times before and after it is killed.
+SECONDS_MIN = 15.0
 TIMEOUT_S = 30
 
 
@@ -94,7 +97,8 @@ class Load:
         self.answers: Counter[int] = Counter()
         self.error: Exception | None = None
         self._port = port
-        self._waiting = iter(requests)
+        self._waiting = enumerate(requests)
+        self._began = 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, name=f"load-{n}", daemon=True) for n in range(THREADS)]
@@ -111,6 +115,7 @@ class Load:
 
     def start(self) -> None:
         """Begin to send."""
+        self._began = time.monotonic()
         for thread in self._threads:
             thread.start()
 
@@ -132,9 +137,11 @@ class Load:
         try:
             while not self._stop.is_set():
                 with self._lock:
-                    request = next(self._waiting, None)
+                    place, request = next(self._waiting, (self.total, None))
                 if request is None:
                     return
+                due = self._began + SECONDS_MIN * place / self.total
+                self._stop.wait(max(0.0, due - time.monotonic()))
                 self._send(connection, request)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.error = error

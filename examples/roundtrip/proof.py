@@ -7,6 +7,7 @@ what a consumer reads from the topic that was replayed into, compared record by 
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import cast
 
 import duckdb
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
@@ -133,8 +134,8 @@ def _take(message: Message, records: dict[int, list[Record]], open_ones: set[int
     if partition is None:
         raise Failed(f"Kafka reports: {error}")
     if error is None:
-        headers = tuple((name, value) for name, value in message.headers() or ())
-        records[partition].append((message.key(), message.value(), headers, message.timestamp()))
+        headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+        records[partition].append((message.key(), message.value(), tuple(headers), message.timestamp()))
     elif error.code() == KafkaError._PARTITION_EOF:
         open_ones.discard(partition)
     else:
