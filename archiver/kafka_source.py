@@ -128,7 +128,7 @@ class KafkaSource:
             return []
         events: list[SourceEvent] = []
         errors = list(map(Message.error, messages))
-        if errors.count(None) != len(errors):
+        if any(problem is not None for problem in errors):
             for message, problem in zip(messages, errors, strict=True):
                 if problem is not None:
                     events.extend(self._problem(message, problem))

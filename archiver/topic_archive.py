@@ -289,6 +289,8 @@ class TopicArchive:
         """Decide what it means that the next offset is not there: a gap by retention, or a truncated log."""
         partition = event.partition.partition
         held = self.held.get(partition)
+        # A topic that was made again looks like a truncated one; its id tells them apart.
+        self.check_topic_id(self._source.topic_ids([self.topic]).get(self.topic))
         if held is None or self.restart_due:
             return
         low, end = self._source.log_ranges([event.partition])[event.partition]
@@ -462,9 +464,7 @@ class TopicArchive:
         )
 
     def _context(self, partitions: Sequence[int]) -> FileContext:
-        spans = tuple(
-            {"partition": p, "lineage": self.held[p].lineage, "from": self.held[p].start} for p in partitions
-        )
+        spans = tuple({"partition": p, "lineage": self.held[p].lineage, "from": self.held[p].start} for p in partitions)
         return FileContext(
             topic=self.topic,
             topic_id=str(self.topic_id),

@@ -1,0 +1,374 @@
+"""The worker's decisions, on a Kafka and a store in memory."""
+
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+from fake_kafka import FakeKafka, FakeSource
+
+from headrace.archiver.commit_log import read_state
+from headrace.archiver.failpoints import no_failpoint
+from headrace.archiver.log_state import Identity, LogState
+from headrace.archiver.memory_store import MemoryStore
+from headrace.archiver.object_store import OutcomeUnknown, StoreUnreachable
+from headrace.archiver.parquet_file import read_file
+from headrace.archiver.restore import restore_records
+from headrace.archiver.source import Records, Source, TopicPartition
+from headrace.archiver.topic_archive import ArchiveRefused, Limits, TopicArchive, Writer
+from headrace.archiver.topic_decoder import TopicSettings
+from headrace.archiver.worker import Worker
+
+P0, P1 = TopicPartition("raw", 0), TopicPartition("raw", 1)
+
+
+@dataclass
+class FakeClock:
+    """Stands still until it is moved; counts pauses."""
+
+    time_s: float = 0.0
+    pauses: list[float] = field(default_factory=list)
+
+    def now(self) -> str:
+        return "2026-11-23T00:00:00.000000Z"
+
+    def monotonic(self) -> float:
+        return self.time_s
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.time_s += seconds
+
+
+class NoSchemas:
+    """Knows no schema."""
+
+    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
+        del fingerprint
+        return None
+
+    def text_by_registry_id(self, schema_id: int) -> str | None:
+        del schema_id
+        return None
+
+
+_ids = itertools.count(1)
+
+
+class Bench:
+    """A worker on fakes. Each has its own source; kafka and store may be shared."""
+
+    def __init__(self, kafka: FakeKafka, store: MemoryStore, *, cluster_id: str = "cluster-1") -> None:
+        self.kafka, self.store, self.clock = kafka, store, FakeClock()
+        sources: list[FakeSource] = []
+
+        def make_source(worker: Worker) -> Source:
+            sources.append(FakeSource(kafka, worker))
+            return sources[0]
+
+        def make_archive(topic: str, source: Source) -> TopicArchive:
+            return TopicArchive(
+                TopicSettings(topic, format="raw"),
+                source=source,
+                store=store,
+                schemas=NoSchemas(),
+                writer=Writer("test:1:0", cluster_id),
+                limits=Limits(),
+                clock=self.clock,
+                new_id=lambda: f"id{next(_ids):08}",
+                failpoint=no_failpoint,
+            )
+
+        self.worker = Worker(
+            make_source,
+            make_archive,
+            clock=self.clock,
+            failpoint=no_failpoint,
+            buffer_bytes_max=64 << 20,
+            flush_when_idle=True,
+        )
+        self.source = sources[0]
+
+    def run(self, steps: int = 6) -> None:
+        """Take steps: the first one assigns, the second one takes records in, a later one without any commits."""
+        for _ in range(steps):
+            self.worker.step()
+
+    def state(self) -> LogState:
+        return read_state(self.store, "raw")
+
+
+def archived(store: MemoryStore, topic_id: str | None = None) -> list[tuple[int, int, bytes | None]]:
+    """All archived (partition, offset, value) of a topic's committed files, sorted."""
+    state = read_state(store, "raw")
+    rows: list[tuple[int, int, bytes | None]] = []
+    for committed in state.files.values():
+        if topic_id is None or committed.topic_id == topic_id:
+            table, footer = read_file(store.get(committed.file.key), sha256=committed.file.sha256, kind="data")
+            batch = restore_records(table, footer)
+            rows.extend(
+                zip(*(batch.column(name).to_pylist() for name in ("partition", "offset", "value")), strict=True)
+            )
+    return sorted(rows)
+
+
+def test_records_and_the_marker_after_them_are_committed() -> None:
+    """A span ends past the marker at the log's end, so that lag reaches zero on transactional topics."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(b"a", None, b"")
+    log.marker()
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    at = bench.state().newest(0)
+    assert at is not None
+    assert (at.origin, at.next, at.rows) == (0, 4, 3)
+    assert archived(store) == [(0, 0, b"a"), (0, 1, None), (0, 2, b"")]
+    assert bench.source.committed == {P0: 4}
+
+
+def test_a_first_archive_begins_at_the_log_start() -> None:
+    """Offsets that were gone before the archive began are outside of its origin, not a gap."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(*[b"x"] * 5)
+    log.retain_from(3)
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    at = bench.state().newest(0)
+    assert at is not None
+    assert (at.origin, at.next, at.gaps) == (3, 5, ())
+
+
+def test_retention_overtaking_is_a_gap_with_its_exact_range() -> None:
+    """Deleted unarchived offsets are recorded as a gap, and archiving goes on at the log start."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(b"0", b"1")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    log.write(b"2", b"3", b"4")
+    log.retain_from(4)
+    bench.run()
+    at = bench.state().newest(0)
+    assert at is not None
+    assert [(gap.start, gap.end, gap.reason) for gap in at.gaps] == [(2, 4, "retention")]
+    assert at.next == 5
+    assert [offset for _, offset, _ in archived(store)] == [0, 1, 4]
+
+
+def test_a_recreated_topic_is_closed_and_started_anew() -> None:
+    """The old incarnation is closed by a gap of unknown end; the new one's equal offsets are archived beside it."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"old0", b"old1")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    kafka.delete("raw")
+    kafka.create("raw")[0].write(b"new0")
+    bench.clock.time_s += 60
+    bench.run()
+    state = bench.state()
+    old = state.identities[Identity("id-1", 0, 0)]
+    assert [(gap.start, gap.end, gap.reason) for gap in old.gaps] == [(2, None, "topic-recreated")]
+    assert archived(store, "id-2") == [(0, 0, b"new0")]
+    assert archived(store, "id-1") == [(0, 0, b"old0"), (0, 1, b"old1")]
+
+
+def test_records_read_across_a_recreation_are_dropped() -> None:
+    """What was read but not committed when the topic id changed is never committed under either id."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"old0")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run(2)
+    kafka.delete("raw")
+    kafka.create("raw")[0].write(b"new0", b"new1")
+    bench.run()
+    assert archived(store) == [(0, 0, b"new0"), (0, 1, b"new1")]
+
+
+def test_a_deleted_topic_waits_for_its_return() -> None:
+    """While a topic does not exist its worker goes on with others and picks it up when it is made again."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"old0")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    kafka.delete("raw")
+    bench.clock.time_s += 60
+    bench.run()
+    kafka.create("raw")[0].write(b"new0")
+    bench.clock.time_s += 60
+    bench.run()
+    assert archived(store, "id-2") == [(0, 0, b"new0")]
+
+
+def test_a_truncated_log_opens_a_new_lineage() -> None:
+    """Archived records that Kafka lost stay; the partition goes on as lineage 1, with the reason recorded."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(b"0", b"1", b"2", b"3")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    log.truncate_to(2)
+    bench.run()
+    log.write(b"two")
+    bench.run()
+    state = bench.state()
+    old, new = state.identities[Identity("id-1", 0, 0)], state.newest(0)
+    assert new is not None
+    assert [(gap.start, gap.end, gap.reason) for gap in old.gaps] == [(4, None, "diverged")]
+    assert new.identity.lineage == 1
+    assert new.next == 3
+    values = [value for _, _, value in archived(store)]
+    assert {b"0", b"1", b"2", b"3", b"two"} == set(values)
+
+
+def test_a_zombie_is_fenced_and_nothing_is_doubled() -> None:
+    """Two workers with the same partition: the late one's commit is refused, and it goes on from the log."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(b"0", b"1")
+    zombie, fresh = Bench(kafka, store), Bench(kafka, store)
+    zombie.source.give(P0)
+    zombie.run(2)
+    fresh.source.give(P0)
+    fresh.run()
+    zombie.run()
+    log.write(b"2")
+    zombie.run()
+    fresh.run()
+    assert archived(store) == [(0, 0, b"0"), (0, 1, b"1"), (0, 2, b"2")]
+
+
+def test_revoked_partitions_are_committed_first_and_lost_ones_dropped() -> None:
+    """revoked() commits what is held; after lost() nothing of the partition is committed."""
+    kafka, store = FakeKafka(), MemoryStore()
+    logs = kafka.create("raw", 2)
+    logs[0].write(b"a")
+    logs[1].write(b"b")
+    bench = Bench(kafka, store)
+    bench.source.give(P0, P1)
+    bench.run(2)
+    bench.source.take(P1, how="lost")
+    bench.source.take(P0)
+    bench.run()
+    assert archived(store) == [(0, 0, b"a")]
+
+
+def test_records_fetched_before_a_rebalance_are_not_mixed_with_those_after() -> None:
+    """Stale records that a poll hands out beside a reassignment are dropped and read again in order."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(*[str(n).encode() for n in range(10)])
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.source.reading[P0] = 6
+    stale = bench.source._read(P0, 2)
+    assert isinstance(stale[0], Records)
+    bench.source.stale = stale
+    bench.run()
+    assert [offset for _, offset, _ in archived(store)] == list(range(10))
+
+
+def test_a_store_that_is_down_loses_nothing() -> None:
+    """Failed uploads and reads drop what is held; when the store is back everything is read again."""
+    down = {"now": False}
+
+    def fault(operation: str, key: str) -> str | None:
+        if down["now"]:
+            if operation == "put_if_absent":
+                raise OutcomeUnknown(f"{key}: no answer")
+            raise StoreUnreachable(f"{key}: no answer")
+        return None
+
+    kafka, store = FakeKafka(), MemoryStore(fault)
+    log = kafka.create("raw")[0]
+    log.write(b"0")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    down["now"] = True
+    log.write(b"1", b"2")
+    bench.run()
+    down["now"] = False
+    bench.run()
+    assert [offset for _, offset, _ in archived(store)] == [0, 1, 2]
+
+
+def test_a_lost_answer_to_a_commit_does_not_double() -> None:
+    """A commit that was applied without an answer counts once."""
+    armed = {"left": 0}
+
+    def fault(operation: str, key: str) -> str | None:
+        if operation == "put_if_absent" and key.startswith("log/") and armed["left"]:
+            armed["left"] -= 1
+            return "lose-answer"
+        return None
+
+    kafka, store = FakeKafka(), MemoryStore(fault)
+    kafka.create("raw")[0].write(b"0", b"1")
+    bench = Bench(kafka, store)
+    armed["left"] = 1
+    bench.source.give(P0)
+    bench.run()
+    assert archived(store) == [(0, 0, b"0"), (0, 1, b"1")]
+    assert bench.state().seq == 1
+
+
+def test_dead_objects_go_after_the_next_commit() -> None:
+    """Files that a writer uploaded before it died are removed; files that may still be committed stay."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    log.write(b"0", b"1")
+    crashed = Bench(kafka, store)
+    dying = {"on": True}
+
+    def fault(operation: str, key: str) -> str | None:
+        if dying["on"] and operation == "put_if_absent" and key.startswith("log/"):
+            raise KeyboardInterrupt
+        return None
+
+    store.fault = fault
+    crashed.source.give(P0)
+    with pytest.raises(KeyboardInterrupt):
+        crashed.run()
+    dying["on"] = False
+    left_over = [key for key in store.objects if key.startswith("data/")]
+    assert len(left_over) == 1
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    now = [key for key in store.objects if key.startswith("data/")]
+    assert len(now) == 1
+    assert now != left_over
+    assert archived(store) == [(0, 0, b"0"), (0, 1, b"1")]
+
+
+def test_another_cluster_is_refused() -> None:
+    """A log belongs to one Kafka cluster."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"0")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    other = Bench(kafka, store, cluster_id="cluster-2")
+    other.source.give(P0)
+    with pytest.raises(ArchiveRefused, match="belongs to Kafka cluster cluster-1"):
+        other.run()
+
+
+def test_stop_commits_what_is_held() -> None:
+    """SIGTERM's path: flush, then leave the group."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"0")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run(2)
+    bench.worker.stop()
+    assert archived(store) == [(0, 0, b"0")]
+    assert bench.source.closed
