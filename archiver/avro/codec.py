@@ -1,0 +1,212 @@
+"""Decodes batches of values and says of each row whether its columns stand for exactly the bytes that came in.
+
+The vectorised reader does the bulk; nothing that it says is taken on trust, except the content of values that the
+length proof showed to be canonical, and of those a sample is encoded again. What it can't read, or gets wrong, goes to
+the strict decoder row by row.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .columns import batch_of, specimen
+from .container import BlockReader, BlockRejected
+from .encode import encode_rows
+from .nodes import has_fixed_length_forms
+from .proof import proves_canonical
+from .schema import WriterSchema
+from .strict import StrictDecoder, StrictError
+
+STRICT_ROWS_MIN = 24  # for fewer rows than that, a call of the vectorised reader costs more than the strict decoder
+STRICT_ROWS_MAX = 512  # a block of up to so many rows that the reader refused is decoded row by row, a larger one split
+SPLIT_PARTS = 8
+SAMPLE_ROWS = 64
+REPEATS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRows:
+    """What became of a batch of values.
+
+    `columns`: the rows that decoded, in order. `ok`: bool, one per value. `canonical`: bool, one per row of `columns`:
+    True if and only if encoding that row gives exactly its value. `errors`: by the value's index, what is wrong with
+    those that did not decode (at most 200 characters, nothing of the payload).
+    """
+
+    columns: pa.RecordBatch
+    ok: np.ndarray
+    canonical: np.ndarray
+    errors: dict[int, str]
+
+
+class AvroCodec:
+    """Columns from the values of one writer schema, and back.
+
+    `frame` is what each value begins with. The first `full_check_batches` batches and every `sample_every`-th are
+    encoded again in full, also where the length proof would do. `decoder_disagreements` counts values that the
+    vectorised reader alone got wrong; after the first one it is not used any more, and `vectorised` turns False.
+    """
+
+    def __init__(
+        self, schema: WriterSchema, *, frame: bytes, full_check_batches: int = 3, sample_every: int = 64
+    ) -> None:
+        if full_check_batches < 0 or sample_every < 1:
+            raise ValueError(
+                f"full_check_batches {full_check_batches} is below 0 or sample_every {sample_every} below 1"
+            )
+        self.decoder_disagreements = 0
+        self._schema = schema
+        self._frame = frame
+        self._full_check_batches = full_check_batches
+        self._sample_every = sample_every
+        self._batches = 0
+        self._provable = has_fixed_length_forms(schema.root)
+        self._strict = StrictDecoder(schema.root, frame)
+        self._reader = BlockReader(schema.root, frame)
+        self.no_rows = batch_of(schema.root, [])
+        self.vectorised = self._is_readable()
+
+    def encode(self, columns: pa.Table | pa.RecordBatch) -> pa.BinaryArray:
+        """Return the value of each row: the frame and the canonical encoding.
+
+        Columns are found by name, others are ignored. Raises EncodeError for columns that no value of the schema makes.
+        """
+        return encode_rows(self._schema.root, self._frame, columns)
+
+    def decode(self, values: pa.BinaryArray) -> DecodedRows:
+        """Decode values without nulls. Never raises for what the values hold."""
+        full = self._batches < self._full_check_batches or self._batches % self._sample_every == 0
+        self._batches += 1
+        return _Decoding(self, values, full).run()
+
+    def read_checked(self, values: pa.BinaryArray, *, full: bool) -> "tuple[pa.RecordBatch, np.ndarray] | None":
+        """Read with the vectorised reader: the rows, and which of them are proved. None: it could not read them."""
+        try:
+            columns = self._reader.read(values)
+        except BlockRejected:
+            return None
+        if self._provable and not full and proves_canonical(self._schema.root, self._frame, columns, values):
+            return columns, np.ones(len(values), bool)
+        return columns, self._encodes_to(columns, values)
+
+    def read_strictly(self, values: pa.BinaryArray) -> DecodedRows:
+        """Decode one by one."""
+        rows, errors = [], {}
+        for index, value in enumerate(values.to_pylist()):
+            try:
+                rows.append(self._strict.decode(value))
+            except StrictError as error:
+                errors[index] = str(error)
+        ok = np.ones(len(values), bool)
+        ok[list(errors)] = False
+        columns = batch_of(self._schema.root, rows)
+        return DecodedRows(columns, ok, self._encodes_to(columns, values.filter(pa.array(ok))), errors)
+
+    def distrust(self, values: int) -> None:
+        """Use the vectorised reader no more, since it got so many values wrong."""
+        self.decoder_disagreements += values
+        self.vectorised = False
+
+    def _is_readable(self) -> bool:
+        """Try the vectorised reader on a made-up row: one that can't read the schema is not tried on each batch."""
+        if len(self._frame) + self._schema.root.min_bytes == 0:  # rows of no bytes can't be told apart in a block
+            return False
+        columns = batch_of(self._schema.root, [specimen(self._schema.root)])
+        read = self.read_checked(self.encode(columns), full=True)
+        return read is not None and read[0].equals(columns)
+
+    def _encodes_to(self, columns: pa.RecordBatch, values: pa.BinaryArray) -> np.ndarray:
+        same: np.ndarray = pc.equal(self.encode(columns), values).to_numpy(zero_copy_only=False)
+        return same
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows that decoded: their indices in the batch, their columns, and whether they are canonical."""
+
+    at: np.ndarray
+    columns: pa.RecordBatch
+    canonical: np.ndarray
+
+
+class _Decoding:
+    """One call of decode(): divides the batch until each row came out of one reader or the other."""
+
+    def __init__(self, codec: AvroCodec, values: pa.BinaryArray, full: bool) -> None:
+        self._codec = codec
+        self._values = values
+        self._full = full
+        self._repeats = 0
+        self._parts: list[_Part] = []
+        self._errors: dict[int, str] = {}
+
+    def run(self) -> DecodedRows:
+        rows = len(self._values)
+        todo = [np.arange(rows)] if rows else []
+        while todo:
+            todo += self._divide(todo.pop())
+        return self._assembled(rows)
+
+    def _divide(self, at: np.ndarray) -> list[np.ndarray]:
+        """Decode the rows `at`. Returns those that are still to be decoded, in groups."""
+        if not self._codec.vectorised or len(at) < STRICT_ROWS_MIN:
+            self._strictly(at)
+            return []
+        values = self._values if len(at) == len(self._values) else self._values.take(pa.array(at))
+        read = self._codec.read_checked(values, full=self._full)
+        if read is None:
+            if len(at) > STRICT_ROWS_MAX:
+                return np.array_split(at, SPLIT_PARTS)
+            self._strictly(at)
+            return []
+        columns, proved = read
+        if proved.all():
+            self._parts.append(_Part(at, columns, proved))
+            return []
+        if proved.any():
+            self._parts.append(_Part(at[proved], columns.filter(pa.array(proved)), proved[proved]))
+        return self._examine(at[~proved])
+
+    def _examine(self, at: np.ndarray) -> list[np.ndarray]:
+        """Decode rows whose columns encode to other bytes; returns those that are worth another block.
+
+        Either their bytes are not canonical, or they came after a row that the reader ran on from, or it is wrong.
+        """
+        sample, rest = at[:SAMPLE_ROWS], at[SAMPLE_ROWS:]
+        canonical = self._strictly(sample)
+        if len(canonical):
+            again = self._codec.read_checked(self._values.take(pa.array(canonical)), full=True)
+            wrong = len(canonical) if again is None else int((~again[1]).sum())
+            if wrong:  # by itself, with nothing before it to be led astray by
+                self._codec.distrust(wrong)
+        self._repeats += 1
+        if 2 * len(canonical) >= len(sample) and self._repeats <= REPEATS_MAX:
+            return [rest] if len(rest) else []
+        self._strictly(rest)
+        return []
+
+    def _strictly(self, at: np.ndarray) -> np.ndarray:
+        """Decode the rows `at` one by one. Returns which of them are canonical."""
+        if not len(at):
+            return at
+        rows = self._codec.read_strictly(self._values.take(pa.array(at)))
+        self._errors |= {int(at[index]): error for index, error in rows.errors.items()}
+        decoded = at[rows.ok]
+        if len(decoded):
+            self._parts.append(_Part(decoded, rows.columns, rows.canonical))
+        canonical: np.ndarray = decoded[rows.canonical]
+        return canonical
+
+    def _assembled(self, rows: int) -> DecodedRows:
+        ok = np.ones(rows, bool)
+        ok[list(self._errors)] = False
+        errors = dict(sorted(self._errors.items()))
+        if not self._parts:
+            return DecodedRows(self._codec.no_rows, ok, np.zeros(0, bool), errors)
+        if len(self._parts) == 1:
+            return DecodedRows(self._parts[0].columns, ok, self._parts[0].canonical, errors)
+        order = np.argsort(np.concatenate([part.at for part in self._parts]))
+        columns = pa.concat_batches([part.columns for part in self._parts]).take(pa.array(order))
+        return DecodedRows(columns, ok, np.concatenate([part.canonical for part in self._parts])[order], errors)
