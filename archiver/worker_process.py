@@ -48,6 +48,7 @@ def main() -> int:
         format=f"%(asctime)s worker {config.worker} [{os.getpid()}] %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
     )
+    logging.getLogger("botocore").setLevel("WARNING")  # it tells where it found credentials, at each start
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     # Ctrl-C reaches the whole process group; the supervisor decides what it means.

@@ -82,6 +82,7 @@ def command(
     logging.basicConfig(
         level="DEBUG" if verbose else "INFO", format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
+    logging.getLogger("botocore").setLevel("WARNING")  # it tells where it found credentials, at each start
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
