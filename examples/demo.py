@@ -59,10 +59,9 @@ class Demo:
             self.keep(app)
             archiver = stage.start_archiver(self.env, self.folder, load.TOPICS, WORKERS)
             self.keep(archiver)
-            screen.say(
-                f"app at http://127.0.0.1:{port}, gunicorn {app.pid}, workers {archiving.workers(app, stage.APP_WORKERS)}"
-            )
-            screen.say(f"headrace archive {archiver.pid}, workers {archiving.workers(archiver, WORKERS)}")
+            forked, archiving_ones = archiving.workers(app, stage.APP_WORKERS), archiving.workers(archiver, WORKERS)
+            screen.say(f"app at http://127.0.0.1:{port}: gunicorn {app.pid}, workers {forked}")
+            screen.say(f"headrace archive {archiver.pid}, workers {archiving_ones}")
         with screen.step("Drive HTTP load at the app, and kill -9 an archiver worker in the middle"):
             driven = self.drive(port, app, archiver)
         with screen.step("Wait until all of it is durable in S3: headrace lag"):
