@@ -22,8 +22,8 @@ def compose() -> Any:
 
 
 def pins(lock: Path) -> set[str]:
-    """Return a lock's lines that name a version."""
-    return set(re.findall(r"^\S+==[^\\\n]+", lock.read_text(), re.MULTILINE))
+    """Return a lock's names and versions, `click==8.5.1`."""
+    return set(re.findall(r"^[^\s#]+==[^\s;]+", lock.read_text(), re.MULTILINE))
 
 
 def test_image_installs_versions_that_were_tested() -> None:
@@ -37,9 +37,8 @@ def test_dockerfile_copies_what_exists_and_what_its_context_holds() -> None:
     lines = (DOCKER / "Dockerfile").read_text().splitlines()
     copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
     sources = {source for copy in copies for source in copy}
-    allowed = {
-        line[1:] for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
     assert [source for source in sorted(sources) if not (ROOT / source).exists()] == []
     assert sources == allowed
 

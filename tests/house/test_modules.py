@@ -23,8 +23,8 @@ RAW = {
     "os": {"urandom"},
     "uuid": {"uuid1", "uuid4", "uuid7"},
 }
-# The modules that hand out the real thing, by name. Everything else in these folders gets it passed in.
-ADAPTERS = {"archiver/clock.py"}
+# The modules that hand out the real thing, and those that wire a process together. All others get it passed in.
+ADAPTERS = {"archiver/clock.py", "archiver/worker_process.py"}
 
 
 def names(paths: list[Path]) -> list[str]:
