@@ -231,7 +231,7 @@ def _join(parts: Sequence[Piece], rows: int) -> pa.BinaryArray:
         constant = b"".join(part for part in merged if isinstance(part, bytes))
         return pa.array([constant], pa.binary()).take(pa.array(np.zeros(rows, np.int8)))
     only = merged[0]
-    if len(merged) == 1 and not isinstance(only, bytes) and not only.null_count:
-        return only
+    if len(merged) == 1 and not isinstance(only, bytes):  # alone, the join below would leave its nulls' rows out
+        return pc.fill_null(only, b"") if only.null_count else only
     operands = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in merged]
     return pc.binary_join_element_wise(*operands, pa.scalar(b"", pa.binary()), null_handling="skip")
