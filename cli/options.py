@@ -37,6 +37,5 @@ archive_option: Decorator = click.option(
 
 def fail(message: str, code: int) -> NoReturn:
     """End the command with one message on standard error and an exit code."""
-    error = click.ClickException(message)
-    error.exit_code = code
-    raise error
+    click.ClickException(message).show()
+    raise SystemExit(code)

@@ -1,0 +1,102 @@
+"""`headrace log`: a topic's commits, one a line."""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from headrace.archiver.commit_log import read_entries
+from headrace.archiver.log_entries import Entry, Span, log_key, sha256_of
+from headrace.archiver.log_state import LogState
+from headrace.replay.loading import object_url
+from headrace.replay.reader import unknown_topic
+
+from .options import archive_option
+from .servers import open_store, reported_errors
+
+LOG_VERSION = 1
+SPANS_SHOWN = 3
+
+
+@click.command(name="log")
+@click.argument("topic")
+@archive_option
+@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the newest N entries.")
+@click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, with the entries as they are.')
+def command(topic: str, archive_url: str, tail: int | None, as_json: bool) -> None:
+    """Show a topic's commits: what each covers, and what it added.
+
+    The chain of hashes and the log's rules are checked on the way. Keep the last line's hash: `headrace verify TOPIC
+    --head SEQ:HASH` then proves that nothing before it was changed.
+
+    \b
+    headrace log pin --tail 20
+    headrace log pin --json | jq '.entries[].spans'
+    """
+    with reported_errors():
+        store = open_store(archive_url)
+        state = LogState(topic)
+        kept: deque[tuple[Entry, str]] = deque(maxlen=tail)
+        for entry, body in read_entries(store, topic):
+            sha256 = sha256_of(body)
+            state.apply(entry, sha256, object_url(store, log_key(topic, entry.seq)))
+            kept.append((entry, sha256))
+        if state.seq == 0:
+            raise unknown_topic(store, topic)
+        if as_json:
+            entries = [{**json.loads(entry.encode()), "sha256": sha256} for entry, sha256 in kept]
+            head = {"version": LOG_VERSION, "topic": topic, "head": state.seq, "head_sha256": state.head_sha256}
+            click.echo(json.dumps({**head, "entries": entries}, indent=2, ensure_ascii=False))
+            return
+        for line in table([HEADINGS, *(_row(entry) for entry, _ in kept)]):
+            click.echo(line)
+        click.echo(f"head {state.seq}:{state.head_sha256}")
+
+
+HEADINGS = ("seq", "at", "kind", "spans", "rows", "quarantined", "gaps", "files", "bytes", "writer")
+RIGHT = {"seq", "rows", "quarantined", "gaps", "files", "bytes"}
+
+
+def table(rows: Sequence[Sequence[str]], right: Iterable[str] = RIGHT) -> Iterator[str]:
+    """Yield the lines of a plain table; the first row holds the headings, numbers stand to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    to_right = [heading in set(right) for heading in rows[0]]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if at_right else cell.ljust(width)
+            for cell, width, at_right in zip(row, widths, to_right, strict=True)
+        )
+        yield "  ".join(cells).rstrip()
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    def total(name: str) -> str:
+        return f"{sum(int(getattr(span, name)) for span in entry.spans):,}"
+
+    return (
+        str(entry.seq),
+        entry.at,
+        entry.kind,
+        _spans_text(entry.spans) if entry.kind == "commit" else _details_text(entry.details),
+        total("rows"),
+        total("quarantined"),
+        str(sum(len(span.gaps) for span in entry.spans)),
+        str(len(entry.files)),
+        f"{sum(file.bytes for file in entry.files):,}",
+        entry.writer,
+    )
+
+
+def _spans_text(spans: Sequence[Span]) -> str:
+    shown = [
+        f"{span.partition}{f'/{span.lineage}' if span.lineage else ''}:[{span.start},{span.end})"
+        for span in spans[:SPANS_SHOWN]
+    ]
+    left = len(spans) - SPANS_SHOWN
+    return " ".join([*shown, f"+{left} more"] if left > 0 else shown)
+
+
+def _details_text(details: Any) -> str:
+    return " ".join(f"{name}={value}" for name, value in details.items() if isinstance(value, str | int)) or "-"

@@ -1,0 +1,59 @@
+"""Opens the archive's store, and turns what servers and archive answer into one message and the exit code for it.
+
+Verbs that only the light install has must not import this module: it brings boto3.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+from confluent_kafka import KafkaException
+
+from headrace.archiver.log_entries import LogCorrupt, LogTooNew
+from headrace.archiver.log_state import LogViolation
+from headrace.archiver.object_store import StoreError
+from headrace.archiver.s3 import S3Store
+from headrace.archiver.source import SourceError
+from headrace.replay.errors import ArchiveDamaged, KafkaUnusable, NothingChecked, ReplayDiffers, RequestRefused
+
+from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail
+
+EXIT_INTERRUPTED = 130
+
+_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((RequestRefused, LogTooNew), EXIT_USAGE),
+    ((ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation), EXIT_WRONG),
+    ((KafkaUnusable, SourceError, StoreError, KafkaException), EXIT_SERVER),
+)
+
+
+def open_store(archive_url: str) -> S3Store:
+    """Return the archive's store. Ends the command when the URL is none."""
+    try:
+        return S3Store(archive_url)
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """Turn the errors of archive, store and Kafka into a message and an exit code; also Ctrl-C and SIGTERM."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except Exception as error:
+        for kinds, code in _CODES:
+            if isinstance(error, kinds):
+                fail(str(error), code)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signal.SIGTERM)

@@ -1,0 +1,81 @@
+"""`headrace verify`: check a topic's archive from end to end."""
+
+import json
+import re
+
+import click
+
+from headrace.replay.errors import RequestRefused
+from headrace.replay.findings import VerifyReport, gap_text
+from headrace.replay.verify import verify_archive
+
+from .options import EXIT_WRONG, archive_option
+from .progress import RecordProgress
+from .servers import open_store, reported_errors
+
+LEFTOVERS_SHOWN = 5
+
+
+@click.command(name="verify")
+@click.argument("topic")
+@archive_option
+@click.option(
+    "--head",
+    metavar="SEQ:SHA256",
+    help="A head that `headrace log` showed earlier: prove that the log up to it was not changed since.",
+)
+@click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
+def command(topic: str, archive_url: str, head: str | None, as_json: bool) -> None:
+    """Check a topic's log, objects, digests and gaps; exit 1 and name each thing that is wrong.
+
+    Checked are: the chain and the rules of the commit log; that each object exists with its size and SHA-256; that the
+    records restored from it have the digests in the log; that no offset is there twice or missing without a recorded
+    gap. Objects that no commit names (left by a crash before its commit) are counted, and are not wrong.
+
+    \b
+    headrace verify pin
+    headrace verify pin --json | jq .findings
+    """
+    with reported_errors():
+        noted = _head(head)
+        store = open_store(archive_url)
+        with RecordProgress(f"verify {topic}") as progress:
+            report, _ = verify_archive(
+                store, topic, head=noted, on_progress=lambda done, total: progress.update(done.rows, total)
+            )
+        if as_json:
+            click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        else:
+            _show(report)
+        if not report.ok:
+            raise SystemExit(EXIT_WRONG)
+
+
+def _head(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+):([0-9a-f]{64})", text)
+    if match is None:
+        raise RequestRefused(f"--head {text}: expected SEQ:SHA256, as the last line of `headrace log` shows it")
+    return int(match[1]), match[2]
+
+
+def _show(report: VerifyReport) -> None:
+    for identity, gap in report.gaps:
+        click.echo(gap_text(report.topic, identity, gap))
+    if report.unreferenced:
+        size = sum(info.size for info in report.unreferenced)
+        count = len(report.unreferenced)
+        click.echo(f"{count} objects, {size:,} bytes, are named by no commit (an archiver removes what is dead):")
+        for info in report.unreferenced[:LEFTOVERS_SHOWN]:
+            click.echo(f"  {report.url}/{info.key}")
+    for finding in report.findings:
+        click.echo(f"WRONG {finding.where}\n  what: {finding.what}\n  next: {finding.next}")
+    checked = (
+        f"{report.entries:,} commits, {report.files:,} files, {report.parts:,} parts, {report.rows:,} records, "
+        f"{report.bytes:,} bytes checked"
+    )
+    if report.ok:
+        click.echo(f"{report.topic}: fine. {checked}; {len(report.gaps)} gaps; head {report.snapshot}")
+    else:
+        click.echo(f"{report.topic}: {len(report.findings)} things are wrong. {checked}; head {report.snapshot}")
