@@ -26,6 +26,8 @@ def load(text: str, where: str) -> dict[str, Any]:
         raise SchemaError(message) from error
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise SchemaError(f"{where}: an event type is an Avro record: the text must be an object with type: record")
+    if not isinstance(schema.get("fields"), list):
+        raise SchemaError(f"{where}: an Avro record has a list of fields")
     return schema
 
 

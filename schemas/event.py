@@ -5,6 +5,7 @@ so that a bad value is told to the code that has it; the event log then only put
 """
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 from .binary import BODY_BYTES_MAX, NULL, SOME, put_fixed, put_string, unix_micros, zigzag
@@ -80,7 +81,8 @@ class Event:
     def as_dict(self) -> dict[str, Any]:
         """Return the event's own fields by name, in schema order, and what was given of the envelope."""
         given = {name: getattr(self, name) for name in ("occurred_at", "trace_id") if getattr(self, name) is not None}
-        return {name: getattr(self, name) for name in self.FIELDS} | given
+        own = {name: getattr(self, name) for name in self.FIELDS}
+        return {name: dict(v) if isinstance(v, MappingProxyType) else v for name, v in own.items()} | given
 
     def _seal(self, occurred_at: datetime | None, trace_id: bytes | None, own: bytes) -> None:
         """Set what all types have; called last by a generated constructor."""

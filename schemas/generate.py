@@ -9,7 +9,7 @@ import json
 import keyword
 from collections.abc import Callable
 
-from .binary import put_bytes, put_double, put_fixed, put_float, put_int, put_long, put_string, put_symbol
+from .binary import put_double, put_float, put_int, put_long, put_string, put_symbol
 from .canonical import fingerprint, wire_text
 from .errors import InvalidEvent, SchemaError
 from .folder import SchemaFile, SchemaFolder
@@ -154,14 +154,16 @@ def _default(field: Field) -> str:
 
 
 def default_source(field: Field) -> str:
-    """Return a field's default as Python source; raise SchemaError when the default is not of the field's type."""
+    """Return a field's default as Python source; raise SchemaError for one that is not of the field's type.
+
+    Bytes, fixed and times have no default but null: Avro writes bytes in JSON as text, which readers (fastavro among
+    them) do not turn back.
+    """
     shape, value = field.shape, field.default
     if shape.nullable:
         if value is not None:
             raise SchemaError(f"field {field.name}: the default of a nullable field must be null, not {value!r}")
         return "None"
-    if shape.kind in ("bytes", "fixed") and isinstance(value, str):
-        value = value.encode("latin-1")  # the Avro specification's way to write bytes in JSON
     if shape.kind == "array" and value == []:
         return "()"
     if shape.kind == "map" and value == {}:
@@ -172,8 +174,6 @@ def default_source(field: Field) -> str:
         "float": lambda: put_float("default", value),
         "double": lambda: put_double("default", value),
         "string": lambda: put_string("default", value),
-        "bytes": lambda: put_bytes("default", value),
-        "fixed": lambda: put_fixed("default", value, shape.size),
         "enum": lambda: put_symbol("default", value, dict.fromkeys(shape.symbols, b"")),
     }
     if shape.kind == "boolean":
