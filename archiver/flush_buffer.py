@@ -237,9 +237,9 @@ class FlushBuffer:
         )
         bounds = row_group_bounds(total)
         if kind == "data":
-            groups = (rows.data_table(start, stop, schemas, self._decoder.union) for start, stop in bounds)
+            groups = rows.data_tables(bounds, schemas, self._decoder.union)
         else:
-            groups = (rows.quarantine_table(start, stop) for start, stop in bounds)
+            groups = rows.quarantine_tables(bounds)
         body = write_file(groups, footer, extent)
         return BuiltFile(
             kind=kind,

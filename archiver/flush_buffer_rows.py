@@ -1,7 +1,6 @@
 """Held rows of one kind and date: batches as they came, put into the file's order one row group at a time."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +8,9 @@ import pyarrow as pa
 
 from .topic_decoder import SCHEMA_COLUMN, Writer
 from .topic_decoder_columns import ColumnUnion, conform
+
+SLICE_ROWS_MIN = 512
+"""Runs of consecutive rows of at least this length (on average) are taken as slices, shorter ones row by row."""
 
 RECORD_NAMES = ("_partition", "_offset", "_timestamp", "_timestamp_type", "_key", "_headers")
 
@@ -65,47 +67,52 @@ class HeldRows:
         return SortedRows(self._batches, order)
 
 
-@dataclass(frozen=True, slots=True)
 class SortedRows:
-    """`order`: the position, in all batches together, of each row of the file."""
+    """The rows of a file in its order. `order`: the position, in all batches together, of each row."""
 
-    batches: list[pa.RecordBatch]
-    order: np.ndarray
+    def __init__(self, batches: list[pa.RecordBatch], order: np.ndarray) -> None:
+        self._batches = batches
+        self._order = order
 
     def writers(self, writers: Sequence[Writer]) -> list[Writer]:
         """Return the writers of the schemas that the rows were decoded with."""
-        ids = np.concatenate([batch.column(SCHEMA_COLUMN).to_numpy() for batch in self.batches])
-        return [writers[index] for index in np.unique(ids[self.order]).tolist() if index >= 0]
+        ids = np.concatenate([batch.column(SCHEMA_COLUMN).to_numpy() for batch in self._batches])
+        used = np.bincount(ids[self._order] + 1, minlength=len(writers) + 1)[1:] > 0
+        return [writer for writer, has_rows in zip(writers, used.tolist(), strict=True) if has_rows]
 
-    def data_table(self, start: int, stop: int, writers: Sequence[Writer], union: ColumnUnion) -> pa.Table:
-        """Return the rows [start, stop) of the file with the columns of a data file."""
+    def data_tables(
+        self, bounds: Iterable[tuple[int, int]], writers: Sequence[Writer], union: ColumnUnion
+    ) -> Iterator[pa.Table]:
+        """Yield the rows [start, stop) of the file, for each bound, with the columns of a data file."""
         own = union.fields({name for writer in writers for name in writer.schema.arrow_schema.names})
-        table = self._rows(own, [*RECORD_NAMES, SCHEMA_COLUMN, "_value"], start, stop)
-        ids = table.column(SCHEMA_COLUMN).to_numpy()
-        value = table.column("_value")
+        names = [field.name for field in own]
+        frames = pa.array([writer.frame for writer in writers], pa.binary())
         index_of = np.zeros(max((writer.index for writer in writers), default=0) + 2, np.int32)
         index_of[[writer.index for writer in writers]] = np.arange(len(writers))
-        no_frame = (ids < 0) | value.is_valid().to_numpy()
-        frames = pa.DictionaryArray.from_arrays(
-            pa.array(index_of[ids], mask=no_frame), pa.array([writer.frame for writer in writers], pa.binary())
-        )
-        late = pa.array(np.zeros(stop - start, bool))
-        record = [table.column(name) for name in RECORD_NAMES]
-        return pa.table(
-            [*(table.column(field.name) for field in own), *record, frames, value, late],
-            names=[*(field.name for field in own), *RECORD_NAMES, "_frame", "_value", "_late"],
-        )
+        for table in self._tables(own, [*RECORD_NAMES, SCHEMA_COLUMN, "_value"], bounds):
+            ids = table.column(SCHEMA_COLUMN).to_numpy()
+            value = table.column("_value")
+            no_frame = ids < 0
+            if value.null_count < len(value):
+                no_frame |= value.is_valid().to_numpy()
+            frame = pa.DictionaryArray.from_arrays(pa.array(index_of[ids], mask=no_frame), frames)
+            late = pa.array(np.zeros(len(table), bool))
+            columns = table.select([*names, *RECORD_NAMES]).columns
+            yield pa.table([*columns, frame, value, late], names=[*names, *RECORD_NAMES, "_frame", "_value", "_late"])
 
-    def quarantine_table(self, start: int, stop: int) -> pa.Table:
-        """Return the rows [start, stop) of the file with the columns of a quarantine file."""
-        return self._rows([], [*RECORD_NAMES, "_value", "_error_kind", "_error"], start, stop)
+    def quarantine_tables(self, bounds: Iterable[tuple[int, int]]) -> Iterator[pa.Table]:
+        """Yield the rows [start, stop) of the file, for each bound, with the columns of a quarantine file."""
+        return self._tables([], [*RECORD_NAMES, "_value", "_error_kind", "_error"], bounds)
 
-    def _rows(self, own: list[pa.Field], names: list[str], start: int, stop: int) -> pa.Table:
-        fields = [*own, *(self.batches[0].schema.field(name) for name in names)]
-        table = pa.Table.from_batches([conform(batch, batch.num_rows, fields) for batch in self.batches])
-        order = self.order[start:stop]
-        if order[-1] - order[0] == len(order) - 1 and (np.diff(order) == 1).all():
-            table = table.slice(int(order[0]), len(order))
-        else:
-            table = table.take(pa.array(order))
-        return table.unify_dictionaries()
+    def _tables(self, own: list[pa.Field], names: list[str], bounds: Iterable[tuple[int, int]]) -> Iterator[pa.Table]:
+        fields = [*own, *(self._batches[0].schema.field(name) for name in names)]
+        batches = [conform(batch, batch.num_rows, fields) for batch in self._batches]
+        whole = pa.Table.from_batches(batches)
+        for start, stop in bounds:
+            order = self._order[start:stop]
+            cuts = [0, *(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)]
+            if len(order) < SLICE_ROWS_MIN * (len(cuts) - 1):
+                yield whole.take(pa.array(order)).unify_dictionaries()
+            else:  # long runs: pointing at them is cheaper than gathering rows
+                slices = [whole.slice(int(order[at]), end - at) for at, end in pairwise(cuts)]
+                yield pa.concat_tables(slices).unify_dictionaries()

@@ -107,7 +107,7 @@ def _dictionary_pays(path: str, sample: pa.Array) -> bool:
         return True
     if path in _NEVER_DICTIONARY or pa.types.is_boolean(sample.type) or not len(sample):
         return False
-    present = len(sample) - sample.null_count
+    present: int = len(sample) - sample.null_count
     distinct: int = pc.count_distinct(sample).as_py()
     return distinct <= min(DICTIONARY_DISTINCT_MAX, max(1, present // 4))
 

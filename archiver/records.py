@@ -39,7 +39,7 @@ def record_batch(  # noqa: PLR0917 - one argument a column, in the schema's orde
     """Make a batch in RECORD_SCHEMA from columns of equal length.
 
     `headers` may hold None or an empty list for "no headers"; both become the empty list, as in Kafka itself.
-    Raises pyarrow.ArrowInvalid for lengths that differ, and for keys or values of over 2 GiB together.
+    Raises ValueError for lengths that differ, and for keys or values of over 2 GiB together.
     """
     columns = [
         pa.array(partitions, pa.int32()),

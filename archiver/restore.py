@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .avro import AvroCodec, SchemaUnsupported, WriterSchema
+from .avro import AvroCodec, EncodeError, SchemaUnsupported, WriterSchema
 from .parquet_file import FileCorrupt, Footer
 from .part_digest import DigestColumns, Part, PartDigest
 from .records import RECORD_SCHEMA
@@ -36,7 +36,7 @@ def restore_records(table: pa.Table, footer: Footer, where: str = "the file") ->
             _one(table.column("_headers")).cast(RECORD_SCHEMA.field("headers").type),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)
-    except (pa.ArrowException, KeyError, SchemaUnsupported) as error:
+    except (pa.ArrowException, KeyError, SchemaUnsupported, EncodeError) as error:
         raise FileCorrupt(f"its rows can't be restored ({type(error).__name__}: {error})", where) from error
 
 
