@@ -4,18 +4,19 @@ Per partition the records come in strictly increasing offset order, data and qua
 Partitions take turns, so that each object is fetched once and only one unit of the plan is in memory.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from headrace.archiver.commit_log import read_entries, read_state, topics_of
+from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectStore
 
 from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown
+from .fetch_ahead import FetchAhead
 from .loading import FileContext, LoadedPart, context_of, fetch, load_parts, parse
 from .plan import Plan, Unit, make_plan
 from .selection import Selection
@@ -78,26 +79,15 @@ class Reading:
 
     def _fetched(self) -> Iterator[tuple[Unit, list[bytes]]]:
         """Yield each unit with its objects; the next unit's are fetched while one is worked on."""
+        files = [[read.committed for read in unit.files] for unit in self.plan.units]
+        bodies: Iterator[list[bytes]]
         if self._fetch_threads == 0:
-            for unit in self.plan.units:
-                yield unit, [self._fetch_one(unit, index) for index in range(len(unit.files))]
-            return
-        with ThreadPoolExecutor(self._fetch_threads, thread_name_prefix="replay-fetch") as pool:
-            waiting: deque[tuple[Unit, list[Future[bytes]]]] = deque()
-            try:
-                for unit in self.plan.units:
-                    waiting.append(
-                        (unit, [pool.submit(self._fetch_one, unit, index) for index in range(len(unit.files))])
-                    )
-                    if len(waiting) > 1:
-                        yield _arrived(*waiting.popleft())
-                while waiting:
-                    yield _arrived(*waiting.popleft())
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            bodies = ([self._fetch_one(committed) for committed in each] for each in files)
+        else:
+            bodies = FetchAhead(self._fetch_one, self._fetch_threads).lists(files)
+        return zip(self.plan.units, bodies, strict=True)
 
-    def _fetch_one(self, unit: Unit, index: int) -> bytes:
-        committed = unit.files[index].committed
+    def _fetch_one(self, committed: CommittedFile) -> bytes:
         try:
             return fetch(self.store, committed)
         except ArchiveDamaged as error:
@@ -180,10 +170,6 @@ class Reading:
             if selection.until_ms is not None:
                 keep &= stamps < selection.until_ms
         return None if keep.all() else keep
-
-
-def _arrived(unit: Unit, futures: list[Future[bytes]]) -> tuple[Unit, list[bytes]]:
-    return unit, [future.result() for future in futures]
 
 
 def open_reading(

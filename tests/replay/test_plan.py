@@ -57,7 +57,7 @@ def test_files_that_precede_each_other_crosswise_are_one_unit() -> None:
 FILES = st.dictionaries(st.integers(0, 2), st.lists(st.integers(0, 20), min_size=1), min_size=1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(FILES, min_size=1, max_size=7))
 def test_over_any_files_every_partition_rises_from_unit_to_unit(files: list[dict[int, list[int]]]) -> None:
     """No unit holds an offset that is not above all offsets of its partition in the units before; no file is lost."""

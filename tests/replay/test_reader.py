@@ -67,7 +67,7 @@ def test_rows_of_one_commit_in_files_of_several_dates_are_merged_by_offset() -> 
     assert rows(read(archive.store, "pin")) == records
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_any_cut_of_any_history_is_exactly_those_offsets(data: st.DataObject) -> None:
     """Over random commits, dates, holes and quarantined records, [from, to) of each partition comes back exactly."""
