@@ -2,25 +2,19 @@
 
 The vectorised reader does the bulk; nothing that it says is taken on trust, except the content of values that the
 length proof showed to be canonical, and of those a sample is encoded again. What it can't read, or gets wrong, goes to
-the strict decoder row by row.
+the strict decoder row by row. A batch is divided until each row came out of one or the other.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from .columns import batch_of, specimen
-from .container import BlockReader, BlockRejected
-from .encode import encode_rows
-from .nodes import has_fixed_length_forms
-from .proof import proves_canonical
+from .rows import RowReader
 from .schema import WriterSchema
-from .strict import StrictDecoder, StrictError
 
 STRICT_ROWS_MIN = 24  # for fewer rows than that, a call of the vectorised reader costs more than the strict decoder
-STRICT_ROWS_MAX = 512  # a block of up to so many rows that the reader refused is decoded row by row, a larger one split
+STRICT_ROWS_MAX = 1_024  # a block of so many rows that the reader refused is decoded row by row, a larger one split
 SPLIT_PARTS = 8
 SAMPLE_ROWS = 64
 REPEATS_MAX = 16
@@ -45,8 +39,9 @@ class AvroCodec:
     """Columns from the values of one writer schema, and back.
 
     `frame` is what each value begins with. The first `full_check_batches` batches and every `sample_every`-th are
-    encoded again in full, also where the length proof would do. `decoder_disagreements` counts values that the
-    vectorised reader alone got wrong; after the first one it is not used any more, and `vectorised` turns False.
+    encoded again in full, also where the length proof would do.
+
+    Not for use after a fork of a process that has decoded: the vectorised reader's threads stay behind in the parent.
     """
 
     def __init__(
@@ -54,72 +49,36 @@ class AvroCodec:
     ) -> None:
         if full_check_batches < 0 or sample_every < 1:
             raise ValueError(
-                f"full_check_batches {full_check_batches} is below 0 or sample_every {sample_every} below 1"
+                f"full_check_batches {full_check_batches} is negative, or sample_every {sample_every} is not 1 or more"
             )
-        self.decoder_disagreements = 0
-        self._schema = schema
-        self._frame = frame
+        self._rows = RowReader(schema.root, frame)
         self._full_check_batches = full_check_batches
         self._sample_every = sample_every
         self._batches = 0
-        self._provable = has_fixed_length_forms(schema.root)
-        self._strict = StrictDecoder(schema.root, frame)
-        self._reader = BlockReader(schema.root, frame)
-        self.no_rows = batch_of(schema.root, [])
-        self.vectorised = self._is_readable()
+
+    @property
+    def decoder_disagreements(self) -> int:
+        """Return how many values the vectorised reader got wrong, by no fault of theirs. It is not used after that."""
+        return self._rows.disagreements
+
+    @property
+    def vectorised(self) -> bool:
+        """Tell whether the vectorised reader is used: it can read the schema, and was never wrong."""
+        return self._rows.vectorised
 
     def encode(self, columns: pa.Table | pa.RecordBatch) -> pa.BinaryArray:
         """Return the value of each row: the frame and the canonical encoding.
 
-        Columns are found by name, others are ignored. Raises EncodeError for columns that no value of the schema makes.
+        Columns and the fields of records are found by name, others are ignored; enums may come as plain strings.
+        Raises EncodeError for columns that no value of the schema makes.
         """
-        return encode_rows(self._schema.root, self._frame, columns)
+        return self._rows.encode(columns)
 
     def decode(self, values: pa.BinaryArray) -> DecodedRows:
         """Decode values without nulls. Never raises for what the values hold."""
         full = self._batches < self._full_check_batches or self._batches % self._sample_every == 0
         self._batches += 1
-        return _Decoding(self, values, full).run()
-
-    def read_checked(self, values: pa.BinaryArray, *, full: bool) -> "tuple[pa.RecordBatch, np.ndarray] | None":
-        """Read with the vectorised reader: the rows, and which of them are proved. None: it could not read them."""
-        try:
-            columns = self._reader.read(values)
-        except BlockRejected:
-            return None
-        if self._provable and not full and proves_canonical(self._schema.root, self._frame, columns, values):
-            return columns, np.ones(len(values), bool)
-        return columns, self._encodes_to(columns, values)
-
-    def read_strictly(self, values: pa.BinaryArray) -> DecodedRows:
-        """Decode one by one."""
-        rows, errors = [], {}
-        for index, value in enumerate(values.to_pylist()):
-            try:
-                rows.append(self._strict.decode(value))
-            except StrictError as error:
-                errors[index] = str(error)
-        ok = np.ones(len(values), bool)
-        ok[list(errors)] = False
-        columns = batch_of(self._schema.root, rows)
-        return DecodedRows(columns, ok, self._encodes_to(columns, values.filter(pa.array(ok))), errors)
-
-    def distrust(self, values: int) -> None:
-        """Use the vectorised reader no more, since it got so many values wrong."""
-        self.decoder_disagreements += values
-        self.vectorised = False
-
-    def _is_readable(self) -> bool:
-        """Try the vectorised reader on a made-up row: one that can't read the schema is not tried on each batch."""
-        if len(self._frame) + self._schema.root.min_bytes == 0:  # rows of no bytes can't be told apart in a block
-            return False
-        columns = batch_of(self._schema.root, [specimen(self._schema.root)])
-        read = self.read_checked(self.encode(columns), full=True)
-        return read is not None and read[0].equals(columns)
-
-    def _encodes_to(self, columns: pa.RecordBatch, values: pa.BinaryArray) -> np.ndarray:
-        same: np.ndarray = pc.equal(self.encode(columns), values).to_numpy(zero_copy_only=False)
-        return same
+        return _Decoding(self._rows, values, full).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +93,8 @@ class _Part:
 class _Decoding:
     """One call of decode(): divides the batch until each row came out of one reader or the other."""
 
-    def __init__(self, codec: AvroCodec, values: pa.BinaryArray, full: bool) -> None:
-        self._codec = codec
+    def __init__(self, reader: RowReader, values: pa.BinaryArray, full: bool) -> None:
+        self._reader = reader
         self._values = values
         self._full = full
         self._repeats = 0
@@ -151,11 +110,11 @@ class _Decoding:
 
     def _divide(self, at: np.ndarray) -> list[np.ndarray]:
         """Decode the rows `at`. Returns those that are still to be decoded, in groups."""
-        if not self._codec.vectorised or len(at) < STRICT_ROWS_MIN:
+        if not self._reader.vectorised or len(at) < STRICT_ROWS_MIN:
             self._strictly(at)
             return []
         values = self._values if len(at) == len(self._values) else self._values.take(pa.array(at))
-        read = self._codec.read_checked(values, full=self._full)
+        read = self._reader.read_block(values, full=self._full)
         if read is None:
             if len(at) > STRICT_ROWS_MAX:
                 return np.array_split(at, SPLIT_PARTS)
@@ -177,10 +136,10 @@ class _Decoding:
         sample, rest = at[:SAMPLE_ROWS], at[SAMPLE_ROWS:]
         canonical = self._strictly(sample)
         if len(canonical):
-            again = self._codec.read_checked(self._values.take(pa.array(canonical)), full=True)
+            again = self._reader.read_block(self._values.take(pa.array(canonical)), full=True)
             wrong = len(canonical) if again is None else int((~again[1]).sum())
             if wrong:  # by itself, with nothing before it to be led astray by
-                self._codec.distrust(wrong)
+                self._reader.distrust(wrong)
         self._repeats += 1
         if 2 * len(canonical) >= len(sample) and self._repeats <= REPEATS_MAX:
             return [rest] if len(rest) else []
@@ -191,7 +150,7 @@ class _Decoding:
         """Decode the rows `at` one by one. Returns which of them are canonical."""
         if not len(at):
             return at
-        rows = self._codec.read_strictly(self._values.take(pa.array(at)))
+        rows = self._reader.read_strictly(self._values.take(pa.array(at)))
         self._errors |= {int(at[index]): error for index, error in rows.errors.items()}
         decoded = at[rows.ok]
         if len(decoded):
@@ -204,7 +163,7 @@ class _Decoding:
         ok[list(self._errors)] = False
         errors = dict(sorted(self._errors.items()))
         if not self._parts:
-            return DecodedRows(self._codec.no_rows, ok, np.zeros(0, bool), errors)
+            return DecodedRows(self._reader.no_rows, ok, np.zeros(0, bool), errors)
         if len(self._parts) == 1:
             return DecodedRows(self._parts[0].columns, ok, self._parts[0].canonical, errors)
         order = np.argsort(np.concatenate([part.at for part in self._parts]))

@@ -50,7 +50,7 @@ class BlockReader:
         """
         rows = len(values)
         offsets = offsets_of(values)
-        data = memoryview(values.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
+        data = memoryview(values.buffers()[2] or b"")[int(offsets[0]) : int(offsets[-1])]
         # The block declares more rows than it can hold: the reader would spin for ever on a block that has bytes left
         # after its last row. As it is, it stops at the data's end, and a batch of `rows` keeps it from asking for more.
         count = _number(rows + len(data))

@@ -50,6 +50,8 @@ def _conform(node: Node, array: pa.Array, path: tuple[str, ...]) -> pa.Array:
         return array
     if isinstance(node, Enum) and pa.types.is_dictionary(array.type):
         return array
+    if pa.types.is_floating(node.arrow) or pa.types.is_floating(array.type):  # a cast may round
+        raise EncodeError(f"the column {'.'.join(path)} is {array.type}, its schema makes {node.arrow}")
     kind = pa.string() if isinstance(node, Enum) else node.arrow
     try:
         return array.cast(kind)
