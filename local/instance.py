@@ -7,70 +7,33 @@ one that was killed: `up` keeps what answers, ends what is half-started, and sta
     kafka/ s3/   settings and data            logs/    what the servers say
 """
 
-import fcntl
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from . import jars, java, seaweed
+from . import jars, java, lock, seaweed
 from .errors import LocalError
 from .kafka import STOP_GRACE_S, KafkaServer
+from .places import default_cache
 from .seaweed import S3Server
 from .state import FILE as STATE_FILE
 from .state import State
+from .status import ServerStatus, Status
 
 Progress = Callable[[str], None]
 
 _START_TIMEOUT_S = 90.0
-_LOCK_TIMEOUT_S = 300.0
 _CHECK_TIMEOUT_S = 3.0
+# Before a server that has a process is taken for broken and ended.
+_PATIENT_S = 15.0
 _POLL_S = 0.05
 _PORT_TRIES = 3
+_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _OURS = frozenset({STATE_FILE, "state.new", "lock", "kafka", "s3", "run", "logs"})
-
-
-def default_folder(env: Mapping[str, str]) -> Path:
-    """Return where the instance lies that is meant when none is named: under the user's state folder (XDG)."""
-    base = env.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "headrace" / "local"
-
-
-def default_cache(env: Mapping[str, str]) -> Path:
-    """Return where fetched jars are kept: under the user's cache folder (XDG)."""
-    base = env.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "headrace" / "maven"
-
-
-@dataclass(frozen=True)
-class ServerStatus:
-    """One server: its pid (None: no process), whether it answers requests, and its address."""
-
-    name: str
-    pid: int | None
-    answers: bool
-    address: str
-
-
-@dataclass(frozen=True)
-class Status:
-    """An instance: its folder and its servers; none when there is no instance in the folder."""
-
-    folder: str
-    servers: tuple[ServerStatus, ...]
-
-    @property
-    def running(self) -> bool:
-        """Whether every server has a process and answers."""
-        return bool(self.servers) and all(each.pid is not None and each.answers for each in self.servers)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return {"running": self.running, **asdict(self)}
 
 
 class Instance:
@@ -99,8 +62,6 @@ class Instance:
         self._maven_url = maven_url
         self._cache = cache or default_cache(self._env)
         self._rng = rng or random.SystemRandom()
-        self._kafka_known: KafkaServer | None = None
-        self._s3_known: S3Server | None = None
 
     # What there is.
 
@@ -114,17 +75,13 @@ class Instance:
     def kafka(self) -> KafkaServer:
         """The broker as the folder describes it now; raises LocalError when there is no instance."""
         state = self._state()
-        if self._kafka_known is None or self._kafka_known.listen != state.kafka:
-            self._kafka_known = KafkaServer(self.folder, state.kafka, state.cluster_id)
-        return self._kafka_known
+        return KafkaServer(self.folder, state.kafka, state.cluster_id)
 
     @property
     def s3(self) -> S3Server:
         """The S3 server as the folder describes it now; raises LocalError when there is no instance."""
         state = self._state()
-        if self._s3_known is None or self._s3_known.listen != state.s3:
-            self._s3_known = S3Server(self.folder, state.s3, state.credentials)
-        return self._s3_known
+        return S3Server(self.folder, state.s3, state.credentials)
 
     @property
     def kafka_pid(self) -> int | None:
@@ -136,8 +93,8 @@ class Instance:
         """The S3 server's pid; None when it does not run."""
         return self.s3.process.pid
 
-    def status(self) -> Status:
-        """Ask both servers, for at most a few seconds each."""
+    def status(self, timeout_s: float = _CHECK_TIMEOUT_S) -> Status:
+        """Ask both servers, for at most `timeout_s` seconds each."""
         if State.load(self.folder) is None:
             return Status(str(self.folder), ())
         kafka, s3 = self.kafka, self.s3
@@ -145,15 +102,15 @@ class Instance:
         return Status(
             str(self.folder),
             (
-                ServerStatus("kafka", kafka_pid, kafka_pid is not None and _answers(kafka), kafka.bootstrap),
-                ServerStatus("s3", s3_pid, s3_pid is not None and _answers(s3), s3.endpoint),
+                ServerStatus("kafka", kafka_pid, kafka_pid is not None and kafka.ready(timeout_s), kafka.bootstrap),
+                ServerStatus("s3", s3_pid, s3_pid is not None and s3.ready(timeout_s), s3.endpoint),
             ),
         )
 
     def env(self) -> dict[str, str]:
         """Return the variables that point headrace, boto3 and other S3 programs at this instance."""
         kafka, s3 = self.kafka, self.s3
-        return {
+        variables = {
             "HEADRACE_KAFKA": kafka.bootstrap,
             "HEADRACE_ARCHIVE": f"s3://{seaweed.BUCKET}/archive",
             "AWS_ENDPOINT_URL_S3": s3.endpoint,
@@ -161,6 +118,10 @@ class Instance:
             "AWS_SECRET_ACCESS_KEY": s3.credentials.secret_key,
             "AWS_REGION": seaweed.REGION,
         }
+        if any(self._env.get(name) for name in _PROXIES):  # no proxy can reach this machine's own address
+            there = self._env.get("NO_PROXY") or self._env.get("no_proxy")
+            variables["NO_PROXY"] = f"{there},127.0.0.1" if there else "127.0.0.1"
+        return variables
 
     # Both servers together.
 
@@ -172,7 +133,7 @@ class Instance:
         """
         self._claim()
         with self._locked(progress):
-            status = self.status()
+            status = self.status(_PATIENT_S)
             if status.running:
                 return False
             program = java.find(self._java_home, self._env)
@@ -202,16 +163,17 @@ class Instance:
             running = self.kafka_pid is not None or self.s3_pid is not None
             self._end(["kafka", "s3"], kill=purge)
             if purge:
-                for name in sorted(_OURS - {"lock"}):
-                    _remove(self.folder / name)
-        if purge:
-            (self.folder / "lock").unlink(missing_ok=True)
-            if not any(self.folder.iterdir()):
-                self.folder.rmdir()
+                self._remove_all()
         return running
 
     def dead(self) -> list[KafkaServer | S3Server]:
         """Return the servers that ended by themselves: a pid file says that they run, and they don't."""
+        if not self._dead():
+            return []
+        with self._locked(lambda _: None):  # perhaps `down` is just ending them
+            return self._dead()
+
+    def _dead(self) -> list[KafkaServer | S3Server]:
         if State.load(self.folder) is None:
             return []
         both: list[KafkaServer | S3Server] = [self.kafka, self.s3]
@@ -279,29 +241,16 @@ class Instance:
                 "Name an empty or a new folder with --dir."
             )
 
-    @contextmanager
-    def _locked(self, progress: Progress) -> Iterator[None]:
-        path = self.folder / "lock"
-        deadline = time.monotonic() + _LOCK_TIMEOUT_S
-        told = False
-        while True:
-            file = path.open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                if not told:
-                    progress(f"waiting for another command that works on {self.folder}")
-                    told = True
-                if time.monotonic() > deadline:
-                    raise LocalError(
-                        f"another command has been working on {self.folder} for {_LOCK_TIMEOUT_S:.0f} s; end it first"
-                    ) from None
-                time.sleep(_POLL_S)
-                continue
-            break
-        with file:
-            yield
+    def _locked(self, progress: Progress) -> AbstractContextManager[None]:
+        return lock.held(self.folder / "lock", progress)
+
+    def _remove_all(self) -> None:
+        # The state after the data: while it is there, a second `down --purge` can finish the work of a killed first.
+        # The lock last: whoever waits for it must not begin before.
+        for name in (*sorted(_OURS - {STATE_FILE, "lock"}), STATE_FILE, "lock"):
+            _remove(self.folder / name)
+        with suppress(OSError):  # others keep something here too, or come in at this moment
+            self.folder.rmdir()
 
     def _server(self, name: str) -> KafkaServer | S3Server:
         return self.kafka if name == "kafka" else self.s3
@@ -351,7 +300,7 @@ class Instance:
 
     def _start_one(self, name: str, progress: Progress) -> None:
         with self._locked(progress):
-            if self._server(name).process.pid is not None and _answers(self._server(name)):
+            if self._server(name).process.pid is not None and self._server(name).ready(_PATIENT_S):
                 return
             self._end([name], kill=True)
             program = java.find(self._java_home, self._env) if name == "kafka" else Path()
@@ -373,10 +322,6 @@ class _Died(LocalError):
         super().__init__(f"{name} ended while it started; the end of its log:\n{log}")
         self.name = name
         self.log = log
-
-
-def _answers(server: KafkaServer | S3Server) -> bool:
-    return server.ready(_CHECK_TIMEOUT_S)
 
 
 def _remove(path: Path) -> None:

@@ -4,22 +4,26 @@ The pinned list (`kafka.lock`) takes jgo's dependency resolution out of everybod
 everywhere, and a damaged or half-written one in the cache is noticed and fetched again. `relock.py` makes the list.
 """
 
-import fcntl
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from . import lock
 from .errors import LocalError
+
+if TYPE_CHECKING:
+    from jgo.maven import Artifact
 
 Progress = Callable[[str], None]
 
 KAFKA_VERSION = "4.1.1"
 _PARALLEL = 8
-_TIMEOUT_S = 20
+_ATTEMPTS = 3
+_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,14 @@ def fetch(cache: Path, progress: Progress, repository: str | None = None) -> lis
     url = repository or MAVEN_CENTRAL_URL
     context = MavenContext(repo_cache=cache, remote_repos={"central": url}, local_repos=[], timeout=_TIMEOUT_S)
     artifacts = {jar: context.create_dependency(jar.coordinate).artifact for jar in jars}
-    with _locked(cache):  # another instance may be filling the same cache
+    with lock.held(cache / ".lock", progress):  # another instance may be filling the same cache
         missing = [jar for jar in jars if not _intact(jar, paths[jar], drop=True)]
         total = sum(jar.size for jar in missing)
         if missing:
             progress(f"fetching Kafka {KAFKA_VERSION}: {len(missing)} files, {total / 1e6:.0f} MB, once, into {cache}")
         done = 0
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            waiting = {pool.submit(artifacts[jar].resolve): jar for jar in missing}
+            waiting = {pool.submit(_resolve, artifacts[jar], paths[jar]): jar for jar in missing}
             try:
                 for count, future in enumerate(as_completed(waiting), 1):
                     jar = waiting[future]
@@ -92,13 +96,24 @@ def _cached(cache: Path, jar: Jar) -> Path:
     return cache.joinpath(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
 
 
+def _resolve(artifact: "Artifact", path: Path) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            artifact.resolve()
+        except (OSError, RuntimeError):  # what requests and jgo raise
+            path.unlink(missing_ok=True)  # it may be there in part
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
 def _finish(jar: Jar, path: Path, error: BaseException | None, url: str, cache: Path) -> None:
     advice = (
         "Check the network (HTTPS_PROXY is honoured), name a mirror with --maven-url, or unpack a Kafka 4 yourself and "
         f"set KAFKA_HOME. What was fetched stays in {cache}: the next try fetches only the rest."
     )
     if error is not None:
-        path.unlink(missing_ok=True)
         reason = " ".join(str(error).split())
         raise LocalError(f"could not fetch {jar.coordinate} from {url} into {cache}: {reason}. {advice}") from error
     if not _intact(jar, path, drop=True):
@@ -116,16 +131,3 @@ def _intact(jar: Jar, path: Path, *, drop: bool = False) -> bool:
     if drop:
         path.unlink()
     return False
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-    except PermissionError as error:
-        raise LocalError(
-            f"can't write Kafka's files into {folder}: {error}. Set XDG_CACHE_HOME to a folder of yours."
-        ) from error

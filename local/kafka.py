@@ -19,6 +19,9 @@ from .process import Process, tail
 STOP_GRACE_S = 15.0
 _FORMAT_TIMEOUT_S = 60.0
 
+# Not the caller's environment: JAVA_TOOL_OPTIONS or KAFKA_OPTS of other work must not change this broker.
+_ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
 _SETTINGS = """\
 # Written by headrace local at each start.
 process.roles=broker,controller
@@ -33,7 +36,6 @@ log.dirs=data
 # A broker that was killed is let in again after this time.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-controlled.shutdown.enable=false
 # A typing error in a topic's name should be an error.
 auto.create.topics.enable=false
 num.partitions=1
@@ -120,21 +122,19 @@ class KafkaServer:
         if not formatted.exists():
             self._format(java, jars)
             formatted.touch()
-        self._run(java, jars, ["kafka.Kafka", settings.name])
+        self.process.start(self._command(java, jars, ["kafka.Kafka", settings.name]), self._home, _ENV)
 
     def _format(self, java: Path, jars: Sequence[Path]) -> None:
         # --ignore-formatted: a format that was killed half-way has written some of its files.
         arguments = ["kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", "server.properties"]
-        self._run(java, jars, [*arguments, "--ignore-formatted"])
-        code = self.process.wait(_FORMAT_TIMEOUT_S)
+        command = self._command(java, jars, [*arguments, "--ignore-formatted"])
+        code = self.process.run(command, self._home, _ENV, _FORMAT_TIMEOUT_S)
         if code != 0:
             shown = tail(self.process.log_file, 15)
-            raise LocalError(
-                f"formatting Kafka's data folder {self._home / 'data'} failed (exit code {code}):\n{shown}"
-            )
+            raise LocalError(f"formatting {self._home / 'data'} for Kafka failed (exit code {code}):\n{shown}")
 
-    def _run(self, java: Path, jars: Sequence[Path], program: Sequence[str]) -> None:
-        command = [
+    def _command(self, java: Path, jars: Sequence[Path], program: Sequence[str]) -> list[str]:
+        return [
             str(java),
             self._marker,
             "-Dlog4j2.configurationFile=log4j2.xml",
@@ -147,8 +147,6 @@ class KafkaServer:
             ":".join(str(jar) for jar in jars),
             *program,
         ]
-        # Not the caller's environment: JAVA_TOOL_OPTIONS or KAFKA_OPTS of other work must not change this broker.
-        self.process.start(command, self._home, {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
 
     def why_dead(self) -> str:
         """Return the last lines of the broker's log, and of what it printed."""

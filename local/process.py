@@ -18,7 +18,10 @@ from .errors import LocalError
 
 # $0 is the pid file. The rename makes it complete or absent; exec keeps the pid.
 _WRITE_PID_THEN_EXEC = 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"'
+# The outer shell ends at once, so that the server is nobody's child: it outlives us, and leaves us no zombie.
+_DETACH = '/bin/sh -c "$0" "$@" &'
 _POLL_S = 0.02
+_PID_TIMEOUT_S = 10.0
 _KILL_TIMEOUT_S = 10.0
 
 
@@ -39,7 +42,9 @@ def is_alive(pid: int) -> bool:
     """Say whether a process exists that may still hold files and ports; a zombie holds none."""
     if Path("/proc/self/stat").exists():
         try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            # The first thread of a dying process may be a zombie while others still hold its files.
+            return state not in "ZX" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
         except OSError:
             return False
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -58,13 +63,10 @@ class Process:
         self.marker = marker
         self.pid_file = pid_file
         self.log_file = log_file
-        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
         """The pid of the running server, or None. Checked against the system each time."""
-        if self._child is not None:
-            self._child.poll()  # reaps it if it has ended, so that no zombie stays behind
         try:
             pid = int(self.pid_file.read_text())
         except (OSError, ValueError):
@@ -81,17 +83,46 @@ class Process:
         """Start the server in a session of its own, so that Ctrl-C in a terminal reaches it only through us.
 
         Returns when the pid file is written; whether the program then works is the caller's to find out. Raises
-        LocalError when nothing could be run at all.
+        LocalError when it could not even be written.
         """
+        self._launch(["/bin/sh", "-c", _DETACH, _WRITE_PID_THEN_EXEC], arguments, folder, env).wait()
+        try:
+            self._await_pid_file()
+        except BaseException:  # interrupted: who cleans up after us must be able to find the server
+            self._await_pid_file()
+            raise
+
+    def _await_pid_file(self) -> None:
+        deadline = time.monotonic() + _PID_TIMEOUT_S
+        while not self.pid_file.exists():
+            if time.monotonic() > deadline:
+                raise LocalError(f"could not start {self.name}:\n{self.log_tail()}")
+            time.sleep(_POLL_S)
+
+    def run(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], timeout_s: float) -> int:
+        """Run a program that ends by itself, under the same pid file, and return its exit code."""
+        child = self._launch(["/bin/sh", "-c", _WRITE_PID_THEN_EXEC], arguments, folder, env)
+        try:
+            return child.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise LocalError(f"{self.name} did not end within {timeout_s:.0f} s; see {self.log_file}") from error
+        finally:
+            child.kill()
+            child.wait()
+            self.pid_file.unlink(missing_ok=True)
+
+    def _launch(
+        self, shell: Sequence[str], arguments: Sequence[str], folder: Path, env: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         if self.marker not in arguments:
             raise ValueError(f"{self.name}: the command line does not hold its marker {self.marker}")
-        self.pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self.pid_file.unlink(missing_ok=True)
         try:
+            self.pid_file.parent.mkdir(parents=True, exist_ok=True)
+            self.log_file.parent.mkdir(parents=True, exist_ok=True)
+            self.pid_file.unlink(missing_ok=True)
             with self.log_file.open("ab") as log:
-                self._child = subprocess.Popen(
-                    ["/bin/sh", "-c", _WRITE_PID_THEN_EXEC, str(self.pid_file), *arguments],
+                return subprocess.Popen(
+                    [*shell, str(self.pid_file), *arguments],
                     cwd=folder,
                     env=dict(env),
                     stdin=subprocess.DEVNULL,
@@ -101,22 +132,6 @@ class Process:
                 )
         except OSError as error:
             raise LocalError(f"could not start {self.name} ({arguments[0]}): {error}") from error
-        while not self.pid_file.exists() and self._child.poll() is None:
-            time.sleep(_POLL_S)
-
-    def exited(self) -> int | None:
-        """Return the exit code of a server that this object started and that has ended; None otherwise."""
-        return None if self._child is None else self._child.poll()
-
-    def wait(self, timeout_s: float) -> int:
-        """Wait for a program that this object started to end, and return its exit code; LocalError when it doesn't."""
-        if self._child is None:
-            raise ValueError(f"{self.name} was not started here")
-        try:
-            return self._child.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            self.stop(0)
-            raise LocalError(f"{self.name} did not end within {timeout_s:.0f} s; see {self.log_file}") from error
 
     def stop(self, grace_s: float) -> None:
         """End the server: SIGTERM, then SIGKILL after `grace_s` seconds (at once when it is 0). Removes the pid file.
@@ -128,14 +143,11 @@ class Process:
             if grace_s > 0:
                 _signal(pid, signal.SIGTERM)
                 _signal(pid, signal.SIGCONT)  # a stopped process would not see the SIGTERM
-                self._wait_gone(pid, grace_s)
+                _wait_gone(pid, grace_s)
             if self.pid is not None:
                 _signal(pid, signal.SIGKILL)
-            if not self._wait_gone(pid, _KILL_TIMEOUT_S):
+            if not _wait_gone(pid, _KILL_TIMEOUT_S):
                 raise LocalError(f"{self.name} (pid {pid}) did not end after SIGKILL; see {self.log_file}")
-        if self._child is not None:
-            self._child.wait(timeout=_KILL_TIMEOUT_S)
-            self._child = None
         self.pid_file.unlink(missing_ok=True)
 
     def send(self, number: signal.Signals) -> None:
@@ -144,16 +156,6 @@ class Process:
         if pid is None:
             raise LocalError(f"{self.name} is not running, so {number.name} was sent to nobody")
         _signal(pid, number)
-
-    def _wait_gone(self, pid: int, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while is_alive(pid):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_S)
-            if self._child is not None:
-                self._child.poll()
-        return True
 
     def log_tail(self, lines: int = 15) -> str:
         """Return the last lines that the server printed, indented; says so when there are none."""
@@ -176,3 +178,12 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return  # it ended by itself in between
+
+
+def _wait_gone(pid: int, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True

@@ -66,6 +66,7 @@ def connect(endpoint: str, credentials: Credentials, *, timeout_s: float = 10.0,
             read_timeout=timeout_s,
             retries={"total_max_attempts": retries + 1},
             s3={"addressing_style": "path"},
+            proxies={},  # the server is on this machine, whatever HTTP_PROXY says
         ),
     )
 
@@ -175,7 +176,7 @@ class S3Server:
         client = self.client(timeout_s=5, retries=0)
         key = f"headrace-probe/{uuid4()}"
         try:
-            if not any(bucket["Name"] == BUCKET for bucket in client.list_buckets()["Buckets"]):
+            if BUCKET not in (bucket["Name"] for bucket in client.list_buckets()["Buckets"]):
                 client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key=key, Body=b"1", IfNoneMatch="*")
         except (BotoCoreError, ClientError):

@@ -33,14 +33,15 @@ class Servers:
         # One instance may serve several sessions at once, so names hold a random part.
         self._session = uuid4().hex[:8]
         self._count = itertools.count(1)
+        self._s3 = instance.s3.client()
         self.bucket = self.new_bucket()
 
     def _name(self, kind: str) -> str:
         return f"{kind}-{self._session}-{next(self._count)}"
 
     def s3(self) -> "S3Client":
-        """Return a boto3 client for the S3 server."""
-        return self.instance.s3.client()
+        """Return the session's boto3 client for the S3 server; it may be used by many threads."""
+        return self._s3
 
     def new_topic(self, partitions: int = 1, config: Mapping[str, str] | None = None, name: str | None = None) -> str:
         """Create a topic and return its name, which no other test has when none is given."""
