@@ -20,7 +20,7 @@ class ArchiverConfig:
     kafka: librdkafka settings beside those that exactness fixes; "bootstrap.servers" is required.
     instance_id: the worker's static membership in the group; None leaves the group at once when it ends.
     queue_kb_max: librdkafka's own buffer of fetched records, in KiB.
-    failpoint: (name, hit) at which the worker kills itself, for tests.
+    failpoint: (name, hit, signal number) that the worker sends itself, for tests.
     """
 
     kafka: Mapping[str, Any]
@@ -34,7 +34,7 @@ class ArchiverConfig:
     queue_kb_max: int = 64 << 10
     flush_when_idle: bool = False
     schema_topic: str = SCHEMA_TOPIC
-    failpoint: tuple[str, int] | None = None
+    failpoint: tuple[str, int, int] | None = None
     log_level: str = "INFO"
 
     def to_json(self) -> str:

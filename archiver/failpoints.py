@@ -1,4 +1,4 @@
-"""Named points in the archiver's path at which tests kill it, to prove that no step between them loses or doubles.
+"""Named points in the archiver's path at which tests kill or pause it, to prove that no step between loses or doubles.
 
 `FAILPOINTS` is the full list, in the order in which a flush passes them. In production every hit is a no-op.
 """
@@ -28,10 +28,11 @@ def no_failpoint(_name: str) -> None:
     """Pass every point."""
 
 
-def kill_at(point: str, hits: int) -> Failpoint:
-    """Return a failpoint that ends this process with SIGKILL at the given hit (1, 2, ...) of a point.
+def signal_at(point: str, hits: int, number: int = signal.SIGKILL) -> Failpoint:
+    """Return a failpoint that sends this process a signal at the given hit (1, 2, ...) of a point.
 
-    Raises ValueError for a point that does not exist, so that a misspelt test fails instead of passing.
+    SIGKILL ends it there, SIGSTOP makes it a zombie that wakes when somebody sends SIGCONT. Raises ValueError for a
+    point that does not exist, so that a misspelt test fails instead of passing.
     """
     if point not in FAILPOINTS:
         raise ValueError(f"no failpoint {point!r}; there are: {', '.join(FAILPOINTS)}")
@@ -42,6 +43,6 @@ def kill_at(point: str, hits: int) -> Failpoint:
         if name == point:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
 
     return hit

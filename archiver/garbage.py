@@ -24,11 +24,13 @@ def unreferenced(store: ObjectStore, state: LogState) -> Iterator[str]:
 
 def is_dead(footer: Footer, state: LogState) -> bool:
     """Whether the commit that would name this file can no longer happen. See the module's docstring."""
-    for span in footer.spans:
-        at = state.identities.get(Identity(footer.topic_id, span["partition"], span["lineage"]))
-        if at is not None and (at.closed or at.next > span["from"]):
-            return True
-    return False
+    return any(is_past(state, Identity(footer.topic_id, s["partition"], s["lineage"]), s["from"]) for s in footer.spans)
+
+
+def is_past(state: LogState, identity: Identity, start: int) -> bool:
+    """Whether no later commit can have a span of this identity that begins at `start`."""
+    at = state.identities.get(identity)
+    return at is not None and (at.closed or at.next > start)
 
 
 def remove_dead_objects(store: ObjectStore, state: LogState) -> list[str]:

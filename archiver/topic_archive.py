@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
 from .flush_buffer import BuiltFile, FileContext, FlushBuffer
-from .garbage import remove_dead_objects
+from .garbage import is_past, remove_dead_objects
 from .log_entries import Entry, FileEntry, Gap, PartEntry, Span
-from .log_state import LogState, PartitionState
+from .log_state import Identity, LogState, PartitionState
 from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreDenied, StoreError, StoreUnreachable
 from .source import OffsetLost, Reached, Records, Source, SourceError, Start, TopicPartition
 from .topic_decoder import SchemaSource, TopicSettings
@@ -373,6 +373,7 @@ class TopicArchive:
         self._failpoint("after-commit")
         if isinstance(outcome, Fenced):
             self._fenced(outcome)
+            self._remove_uploads(entry)
             return False
         self._committed(outcome, partitions)
         return True
@@ -398,6 +399,16 @@ class TopicArchive:
         log.warning("%s: fenced, dropping what is not committed: %s", self.topic, outcome.reason)
         self._discard()
         self.restart_due = True
+
+    def _remove_uploads(self, entry: Entry) -> None:
+        """Remove a fenced commit's files at once: a worker that never wins would leave them to plain readers."""
+        state = self._log.state
+        if not any(is_past(state, Identity(entry.topic_id, s.partition, s.lineage), s.start) for s in entry.spans):
+            return  # the next cleaning decides
+        try:
+            self._store.delete(file.key for file in entry.files)
+        except StoreError as error:
+            log.warning("%s: could not remove the files of a fenced commit; cleaning will: %s", self.topic, error)
 
     def _upload(self, file: BuiltFile) -> None:
         """Put one file. Its name is new, so that an object there can only be our own earlier attempt."""

@@ -22,7 +22,7 @@ from headrace.schemas.uuid7 import Uuid7
 
 from .clock import SystemClock
 from .config import ArchiverConfig
-from .failpoints import kill_at, no_failpoint
+from .failpoints import no_failpoint, signal_at
 from .kafka_source import KafkaSource, consumer_config
 from .log_entries import LogCorrupt, LogTooNew
 from .log_state import LogViolation
@@ -79,7 +79,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
     """Wire a worker to the real Kafka, the real S3 and the real clock."""
     clock = SystemClock(stop)
     ids = Uuid7(os.urandom)
-    failpoint = kill_at(*config.failpoint) if config.failpoint else no_failpoint
+    failpoint = signal_at(*config.failpoint) if config.failpoint else no_failpoint
     store = S3Store(config.archive_url)
     kafka = consumer_config(
         str(config.kafka["bootstrap.servers"]),

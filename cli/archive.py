@@ -158,7 +158,7 @@ def _until_idle(
     return UntilIdle(metadata, store, {s.topic: present[s.topic] for s in settings}, pause=clock.pause)
 
 
-def _failpoint(worker: int) -> tuple[str, int] | None:
+def _failpoint(worker: int) -> tuple[str, int, int] | None:
     """Read HEADRACE_FAILPOINT, for tests: `name:hit` kills worker 0 there, `name:hit:worker` another one."""
     text = os.environ.get("HEADRACE_FAILPOINT")
     if not text:
@@ -166,4 +166,4 @@ def _failpoint(worker: int) -> tuple[str, int] | None:
     name, hit, *of = text.split(":")
     if name not in FAILPOINTS:
         raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(FAILPOINTS)}")
-    return (name, int(hit)) if worker == int(of[0] if of else 0) else None
+    return (name, int(hit), signal.SIGKILL) if worker == int(of[0] if of else 0) else None
