@@ -57,8 +57,9 @@ class JournalProducer:
         self._producer.flush(30)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self.acked[message.partition(), message.offset()] = message.value()
+        partition, offset, value = message.partition(), message.offset(), message.value()
+        if error is None and partition is not None and offset is not None and value is not None:
+            self.acked[partition, offset] = value
 
 
 def archived_to_end(store: ObjectStore, topic: str, acked: Acked) -> bool:
