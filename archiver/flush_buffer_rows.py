@@ -58,12 +58,14 @@ class HeldRows:
                 self.add(rest, shared_by=rest)
 
     def sorted_rows(self, partitions: Sequence[int]) -> "SortedRows":
-        """Return the rows of the given partitions in the file's order."""
+        """Return the rows of the given partitions (ascending) in the file's order."""
         found = np.concatenate([batch.column(0).to_numpy() for batch in self._batches])
         order = np.argsort(found, kind="stable")
-        wanted = np.isin(found[order], np.array(partitions, np.int32))
-        if not wanted.all():
-            order = order[wanted]
+        in_order = found[order]
+        starts = np.searchsorted(in_order, partitions, "left").tolist()
+        stops = np.searchsorted(in_order, partitions, "right").tolist()
+        if sum(stops) - sum(starts) < len(order):
+            order = np.concatenate([order[start:stop] for start, stop in zip(starts, stops, strict=True)])
         return SortedRows(self._batches, order)
 
 
