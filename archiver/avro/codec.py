@@ -13,7 +13,7 @@ import pyarrow as pa
 from .rows import RowReader
 from .schema import WriterSchema
 
-STRICT_ROWS_MIN = 24  # for fewer rows than that, a call of the vectorised reader costs more than the strict decoder
+STRICT_ROWS_MIN = 64  # for fewer rows than that, a call of the vectorised reader costs more than the strict decoder
 STRICT_ROWS_MAX = 1_024  # a block of so many rows that the reader refused is decoded row by row, a larger one split
 SPLIT_PARTS = 8
 SAMPLE_ROWS = 64

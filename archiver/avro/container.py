@@ -41,6 +41,7 @@ class BlockReader:
         text = json.dumps(plain).encode()
         metadata = b"\x04" + _sized(b"avro.schema") + _sized(text) + _sized(b"avro.codec") + _sized(b"null") + b"\x00"
         self._header = _MAGIC + metadata + _SYNC
+        self._foreign_schema: pa.Schema | None = None  # what the reader makes of the header: the same for each block
 
     def read(self, values: pa.BinaryArray) -> pa.RecordBatch:
         """Return one row a value. Raises BlockRejected.
@@ -55,10 +56,23 @@ class BlockReader:
         # after its last row. As it is, it stops at the data's end, and a batch of `rows` keeps it from asking for more.
         count = _number(rows + len(data))
         with _file(self._header + count + _number(len(data)), data, _SYNC) as path:
-            batches = _read(path, rows)
+            batches = self._read(path, rows)
         if sum(batch.num_rows for batch in batches) != rows or len(batches) != 1:
             raise BlockRejected(f"{rows} values came out as another number of rows")
         return self._adopted(batches[0])
+
+    def _read(self, path: str, rows: int) -> list[pa.RecordBatch]:
+        # A context for each call: it keeps what it learnt about a path, and these paths are used again for other data.
+        context = SessionContext(_config().with_batch_size(rows))
+        try:
+            frame = context.read_avro(path, schema=self._foreign_schema, file_extension="")
+            self._foreign_schema = frame.schema()
+            return [batch for batch in frame.collect() if batch.num_rows]
+        except BaseException as error:
+            # DataFusion raises plain Exception; a panic in it arrives as a BaseException of this name.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise BlockRejected(str(error)[:200]) from error
+            raise
 
     def _adopted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         arrays = batch.columns
@@ -76,16 +90,10 @@ class BlockReader:
         return result
 
 
-def _read(path: str, rows: int) -> list[pa.RecordBatch]:
-    # A context for each call: it keeps what it learnt about a path, and these paths are used again for other data.
-    context = SessionContext(SessionConfig().with_target_partitions(1).with_batch_size(rows))
-    try:
-        return [batch for batch in context.read_avro(path, file_extension="").collect() if batch.num_rows]
-    except BaseException as error:
-        # DataFusion raises plain Exception; a panic in it arrives as a BaseException of this name.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise BlockRejected(str(error)[:200]) from error
-        raise
+def _config() -> SessionConfig:
+    """One thread, and no planning beyond the scan: there is nothing to plan, and it takes as long as 1,000 rows."""
+    config = SessionConfig().with_target_partitions(1)
+    return config.set("datafusion.optimizer.max_passes", "0").set("datafusion.execution.collect_statistics", "false")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from headrace.archiver.avro import AvroCodec, DecodedRows, WriterSchema
 
 FRAME = b"\xc3\x01" + bytes(range(0xF0, 0xF8))
-ROWS_MIN = 40  # enough for a batch to go to the vectorised reader
+ROWS_MIN = 64  # enough for a batch to go to the vectorised reader
 
 Schema = Any  # an Avro schema as JSON values
 Generated = tuple[Schema, list[Any]]
