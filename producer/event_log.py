@@ -59,6 +59,8 @@ class EventLog:
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
         randomness: Callable[[int], bytes] = os.urandom,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
         make_producer: ProducerFactory | None = None,
     ) -> None:
         """Check the arguments and keep them; raise ValueError for one that cannot work.
@@ -96,6 +98,8 @@ class EventLog:
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._make_producer: ProducerFactory = make_producer or _connect
         self._closed = False
         self._processes: dict[int, ProcessLog] = {}
@@ -168,11 +172,11 @@ class EventLog:
             raise
 
     def _wait_for_room(self, process: ProcessLog) -> None:
-        deadline = time.monotonic() + self._block_s_max
-        while process.queue.full() and not process.closed and time.monotonic() < deadline:
+        deadline = self._monotonic() + self._block_s_max
+        while process.queue.full() and not process.closed and self._monotonic() < deadline:
             if not process.started:
                 process.ship_here()
-            time.sleep(_POLL_S)
+            self._sleep(_POLL_S)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until all that was accepted before is delivered, for at most `timeout_s`; return whether it is."""
@@ -180,15 +184,15 @@ class EventLog:
         if process is None or process.generation != forks.generation():
             return True
         target = process.accepted
-        deadline = time.monotonic() + timeout_s
+        deadline = self._monotonic() + timeout_s
         while True:
             if process.queue.depth()[0] == 0 or process.shipper.delivered_to >= target:
                 return True
-            if time.monotonic() >= deadline:
+            if self._monotonic() >= deadline:
                 return False
             if not process.started:
                 process.ship_here()
-            time.sleep(_POLL_S)
+            self._sleep(_POLL_S)
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Stop accepting, flush for at most `timeout_s`, and stop; return whether everything was delivered.
@@ -199,15 +203,15 @@ class EventLog:
         process = self._process
         if process is None or process.generation != forks.generation():
             return True
-        deadline = time.monotonic() + timeout_s
+        deadline = self._monotonic() + timeout_s
         first = not process.closed
         process.closed = True
         done = self.flush(timeout_s)
         process.shipper.stop()
-        grace = max(deadline - time.monotonic(), 0.5)
-        end = time.monotonic() + grace
-        while process.started and not process.shipper.stopped and time.monotonic() < end:
-            time.sleep(_POLL_S)
+        grace = max(deadline - self._monotonic(), 0.5)
+        end = self._monotonic() + grace
+        while process.started and not process.shipper.stopped and self._monotonic() < end:
+            self._sleep(_POLL_S)
         if first:
             for _ in range(process.queue.depth()[0]):
                 process.drop("undelivered")
@@ -252,6 +256,7 @@ class EventLog:
                 make_producer=self._make_producer,
                 on_refused=on_refused,
                 in_flight_records_max=_IN_FLIGHT_RECORDS_MAX,
+                monotonic=self._monotonic,
             )
 
         return ProcessLog(

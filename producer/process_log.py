@@ -24,20 +24,28 @@ _SIDE_MAX = 10_000
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
 
 
+LOST_AFTER_ACCEPTANCE = frozenset({"refused", "undelivered"})
+
+
 @dataclass
 class Counts:
     """What one process's event log did. Plain numbers, read without stopping anything."""
 
     durability: str
-    emitted: int = 0
     accepted: int = 0
     acked: int = 0
     queued: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     """By reason: not_an_event, invalid, oversize, full, closed, refused (by Kafka), undelivered (at exit), internal."""
     restarts: int = 0
+    """How often delivery failed and began again from the lowest record that was not acknowledged."""
     schemas_failed: int = 0
     last_error: str | None = None
+
+    @property
+    def emitted(self) -> int:
+        """How many events were given to emit(): accepted, or dropped there."""
+        return self.accepted + sum(n for reason, n in self.dropped.items() if reason not in LOST_AFTER_ACCEPTANCE)
 
 
 class ProcessLog:
@@ -68,7 +76,6 @@ class ProcessLog:
         self._side: deque[tuple[Event, bytes | None] | str] = deque()
         self._started = False
         self._inline = threading.Lock()
-        self.emitted = 0
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self.closed = False
@@ -114,7 +121,6 @@ class ProcessLog:
         if isinstance(item, str):
             self.dropped[item] = self.dropped.get(item, 0) + 1
             return False
-        self.emitted += 1
         if not self._queue_event(*item, force=force):
             return False
         self.accepted += 1
@@ -171,7 +177,6 @@ class ProcessLog:
         """Return the counts as they are now."""
         return Counts(
             durability=self.queue.durability,
-            emitted=self.emitted,
             accepted=self.accepted,
             acked=self.shipper.acked,
             queued=self.queue.depth()[0],

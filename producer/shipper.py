@@ -12,7 +12,7 @@ lowest unacknowledged one are sent again in batches of one: only the record that
 
 import contextlib
 import functools
-import time
+import logging
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,6 +28,8 @@ SCHEMAS_TOPIC = "headrace.schemas"
 _BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
 _POLL_S = 0.02
 _IDLE_S = 0.5
+_QUIET_S = 30.0
+_log = logging.getLogger("headrace.producer")
 _TOPIC_ERRORS = frozenset(
     {
         KafkaError._UNKNOWN_TOPIC,
@@ -63,7 +65,7 @@ class Shipper:
         in_flight_records_max: int,
         drain_timeout_s: float = 10.0,
         topic_retry_s: float = 5.0,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
     ) -> None:
         self._queue = queue
         self._config = dict(config)
@@ -85,6 +87,7 @@ class Shipper:
         self._published: set[bytes] = set()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._idle = False
+        self._quiet_until = float("-inf")
         self._stop = False
         self.stopped = False
         self.acked = 0
@@ -98,6 +101,7 @@ class Shipper:
     def nudge(self) -> None:
         """Wake the shipper if it sleeps. Takes no lock that Python code could hold: safe in signal handlers."""
         if self._idle:
+            self._idle = False  # one token is enough, however many events come before the shipper is up
             self._wake.put(None)
 
     def stop(self) -> None:
@@ -114,7 +118,7 @@ class Shipper:
                 if not self.step():
                     self._wait()
             except Exception as error:  # noqa: BLE001 - a shipper that dies would lose everything queued behind it
-                self._failed = self.last_error = f"{type(error).__name__}: {error}"
+                self._failed = self._noted(f"shipping failed, trying again: {type(error).__name__}: {error}")
                 self._sleep(_IDLE_S)
         self._drop_producer()
         self.stopped = True
@@ -203,13 +207,13 @@ class Shipper:
         """Decide what a failed delivery means: park the topic, send singly, drop the record, or start over."""
         code = error.code()
         if code in _TOPIC_ERRORS:
-            self.last_error = f"topic {record.topic}: {error.str()}"
+            self._noted(f"topic {record.topic}: {error.str()}; its events wait in the queue")
             self._parked.setdefault(record.topic, []).append((position, record))
             self._parked_until[record.topic] = self._monotonic() + self._topic_retry_s
         elif code not in _REFUSED_FOR_GOOD:
             self._fail(error)
         elif self._single_until >= 0:
-            self.last_error = f"topic {record.topic}: {error.str()}"
+            self._noted(f"topic {record.topic}: an event was refused for good and dropped: {error.str()}")
             self._queue.ack(position)
             self._on_refused()
         else:
@@ -217,7 +221,16 @@ class Shipper:
             self._fail(error)
 
     def _fail(self, error: KafkaError) -> None:
-        self._failed = self.last_error = f"{error.name()}: {error.str()}"
+        self._failed = self._noted(f"delivery failed, trying again: {error.name()}: {error.str()}")
+
+    def _noted(self, text: str) -> str:
+        """Keep an error for counts(), and log it, but not more than once in a while: outages last."""
+        self.last_error = text
+        now = self._monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_S
+            _log.warning("headrace: %s", text)
+        return text
 
     def _recover(self) -> None:
         """End the failed producer and go back to the lowest record that is not acknowledged."""
@@ -241,8 +254,9 @@ class Shipper:
             config |= {"batch.num.messages": 1, "linger.ms": 0}
         self._round += 1
         self._published = set()
-        self._producer = self._make_producer(config | {"error_cb": self._noticed})
-        forks.hold(self._producer)
+        producer = self._make_producer(config | {"error_cb": self._noticed})
+        forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
+        self._producer = producer
         self._failed = None
 
     def _drop_producer(self) -> None:

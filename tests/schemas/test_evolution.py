@@ -9,13 +9,12 @@ import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from team_schemas import enum, field, record, write
 
 from headrace.schemas.canonical import load
 from headrace.schemas.evolution import check, compare, compare_all
 from headrace.schemas.folder import read_folder
 from headrace.schemas.release import release
-
-from .team import enum, field, record, write
 
 OLD = record(field("a", "long"), field("e", enum("E", "A", "B")), field("n", ["null", "string"], default=None), key="a")
 

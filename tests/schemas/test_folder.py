@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from team_schemas import field, record, write
 
 from headrace.schemas.canonical import fingerprint, wire_text
 from headrace.schemas.catalog import builtin, from_folder
 from headrace.schemas.errors import SchemaError
 from headrace.schemas.folder import read_folder
 from headrace.schemas.release import release
-
-from .team import field, record, write
 
 
 def test_files_come_oldest_first(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from team_schemas import enum, field, record, write
 
 from headrace.schemas import InvalidEvent
 from headrace.schemas.classes import event_classes
@@ -26,8 +27,6 @@ from headrace.schemas.folder import read_folder
 from headrace.schemas.frame import decode
 from headrace.schemas.from_json import event_from_json
 from headrace.schemas.generate import generate
-
-from .team import enum, field, record, write
 
 FIXED = {"type": "fixed", "name": "Digest", "size": 4}
 KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {

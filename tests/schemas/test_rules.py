@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from team_schemas import ENVELOPE, enum, field, record, write
 
 from headrace.schemas.catalog import builtin_folder
 from headrace.schemas.evolution import check
 from headrace.schemas.folder import read_folder
 from headrace.schemas.rules import violations_of
-
-from .team import ENVELOPE, enum, field, record, write
 
 
 def rules(schema: Any, event_type: str = "order") -> list[tuple[str, str]]:

@@ -1,0 +1,92 @@
+"""A broker and its producers for tests, without threads: delivery happens in poll(), as the test decides.
+
+It has what the shipper uses of confluent_kafka.Producer. test_kafka.py proves the same behaviour against a real one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+Delivered = Callable[[KafkaError | None, Any], None]
+HOLD = object()
+
+
+class FakeBroker:
+    """Decides what becomes of each record, and keeps those it took, in order."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, bytes | None, bytes, int]] = []
+        self.producers: list[FakeProducer] = []
+        self.decide: Callable[[str, bytes], KafkaError | object | None] = lambda _topic, _value: None
+        self.refuse_produce: Callable[[str, bytes], KafkaError | None] = lambda _topic, _value: None
+        self.room = 1_000_000
+        self.dead = False
+
+    def make_producer(self, config: Mapping[str, Any]) -> "FakeProducer":
+        """What the shipper calls in place of confluent_kafka.Producer."""
+        if self.dead:
+            raise KafkaException(KafkaError(KafkaError._INVALID_ARG, "no such setting"))
+        producer = FakeProducer(self, config)
+        self.producers.append(producer)
+        return producer
+
+    def values(self, topic: str) -> list[bytes]:
+        return [value for name, _, value, _ in self.log if name == topic]
+
+
+class FakeProducer:
+    """One producer: a queue that poll() delivers in batches, each of one topic, all of a batch or nothing of it."""
+
+    def __init__(self, broker: FakeBroker, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+        self.purged = 0
+        self._broker = broker
+        self._waiting: list[tuple[str, bytes | None, bytes, int, Delivered]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def produce(
+        self, topic: str, *, value: bytes, on_delivery: Delivered, key: bytes | None = None, timestamp: int = 0
+    ) -> None:
+        refusal = self._broker.refuse_produce(topic, value)
+        if refusal is not None:
+            raise KafkaException(refusal)
+        if len(self._waiting) >= self._broker.room:
+            raise BufferError("queue full")
+        self._waiting.append((topic, key, value, timestamp, on_delivery))
+
+    def poll(self, _timeout: float) -> int:
+        """Deliver what waits. A refusal for good takes its whole batch with it, as brokers do."""
+        waiting, self._waiting = self._waiting, []
+        for batch in self._batches(waiting):
+            verdicts = [self._broker.decide(topic, value) for topic, _, value, _, _ in batch]
+            if any(verdict is HOLD for verdict in verdicts):
+                self._waiting += batch
+                continue
+            failed = next((verdict for verdict in verdicts if verdict is not None), None)
+            if failed is None:
+                self._broker.log += [each[:4] for each in batch]
+            for *_, on_delivery in batch:
+                on_delivery(failed, None)  # type: ignore[arg-type] # HOLD was handled above
+        return 0
+
+    def _batches(
+        self, waiting: list[tuple[str, bytes | None, bytes, int, Delivered]]
+    ) -> list[list[tuple[str, bytes | None, bytes, int, Delivered]]]:
+        size = int(self.config.get("batch.num.messages", 10_000))
+        batches: list[list[tuple[str, bytes | None, bytes, int, Delivered]]] = []
+        for each in waiting:
+            if batches and batches[-1][0][0] == each[0] and len(batches[-1]) < size:
+                batches[-1].append(each)
+            else:
+                batches.append([each])
+        return batches
+
+    def purge(self, *, in_queue: bool, in_flight: bool, blocking: bool) -> None:
+        del in_queue, in_flight, blocking
+        waiting, self._waiting = self._waiting, []
+        self.purged += len(waiting)
+        for *_, on_delivery in waiting:
+            on_delivery(KafkaError(KafkaError._PURGE_QUEUE), None)

@@ -1,0 +1,277 @@
+"""The shipper: order, and what it does when delivery fails. Single-threaded, over a fake broker."""
+
+import logging
+
+import pytest
+from confluent_kafka import KafkaError
+from fake_producer import HOLD, FakeBroker
+
+from headrace.producer.queues import MemoryQueue
+from headrace.producer.record import Record
+from headrace.producer.shipper import SCHEMAS_TOPIC, Shipper
+
+
+class Rig:
+    """A shipper with its queue, broker and clock."""
+
+    def __init__(self, in_flight: int = 1000) -> None:
+        self.now = 0.0
+        self.refused = 0
+        self.broker = FakeBroker()
+        self.queue = MemoryQueue(queue_records_max=10_000, queue_bytes_max=1 << 30)
+        self.shipper = Shipper(
+            queue=self.queue,
+            config={"bootstrap.servers": "x"},
+            make_producer=self.broker.make_producer,
+            on_refused=self._refuse,
+            in_flight_records_max=in_flight,
+            monotonic=lambda: self.now,
+        )
+
+    def _refuse(self) -> None:
+        self.refused += 1
+
+    def put(self, *values: bytes, topic: str = "t") -> None:
+        for value in values:
+            framed = b"\xc3\x01" + topic[:1].encode() * 8 + value
+            self.queue.append(Record(topic, b"k", framed, 5, 1, f"schema of {topic}"))
+
+    def run(self, steps: int = 20) -> None:
+        for _ in range(steps):
+            self.shipper.step()
+            self.now += 1.0
+
+    def bodies(self, topic: str = "t") -> list[bytes]:
+        return [value[10:] for value in self.broker.values(topic)]
+
+
+def numbers(count: int, start: int = 0) -> list[bytes]:
+    return [b"%04d" % n for n in range(start, start + count)]
+
+
+def test_records_arrive_in_order_with_key_and_timestamp() -> None:
+    """What was appended is delivered once, in order, and forgotten."""
+    rig = Rig()
+    rig.put(*numbers(500))
+    rig.run()
+    assert rig.bodies() == numbers(500)
+    assert {(key, timestamp) for topic, key, _, timestamp in rig.broker.log if topic == "t"} == {(b"k", 5)}
+    assert rig.queue.depth() == (0, 0)
+    assert (rig.shipper.acked, rig.shipper.delivered_to, rig.shipper.restarts) == (500, 500, 0)
+
+
+def test_each_schema_is_published_once_under_its_fingerprint() -> None:
+    """The first record of a type brings its schema along, before itself."""
+    rig = Rig()
+    rig.put(*numbers(3), topic="a")
+    rig.put(*numbers(3), topic="b")
+    rig.run()
+    published = [(key, value) for topic, key, value, _ in rig.broker.log if topic == SCHEMAS_TOPIC]
+    assert published == [(b"a" * 8, b"schema of a"), (b"b" * 8, b"schema of b")]
+    assert rig.broker.log[0][0] == SCHEMAS_TOPIC
+
+
+@pytest.mark.parametrize("how", ["report", "raise"])
+def test_a_missing_schema_topic_breaks_nothing(how: str) -> None:
+    """Publishing schemas is best effort: events are delivered without it, and the failure is counted."""
+    rig = Rig()
+
+    def missing(topic: str, _value: bytes) -> KafkaError | None:
+        return KafkaError(KafkaError._UNKNOWN_TOPIC) if topic == SCHEMAS_TOPIC else None
+
+    if how == "report":
+        rig.broker.decide = missing
+    else:
+        rig.broker.refuse_produce = missing
+    rig.put(*numbers(5))
+    rig.run()
+    assert rig.bodies() == numbers(5)
+    assert (rig.shipper.schemas_failed, rig.shipper.restarts) == (1, 0)
+
+
+def test_a_failed_delivery_begins_again_from_the_lowest_unacknowledged() -> None:
+    """After a timeout a new producer sends all that was not acknowledged, in order, and nothing else."""
+    rig = Rig()
+    rig.put(*numbers(3))
+    rig.run(3)
+    failing = True
+    rig.broker.decide = lambda topic, _: KafkaError(KafkaError._MSG_TIMED_OUT) if failing and topic == "t" else None
+    rig.put(*numbers(5, start=3))
+    rig.run(4)
+    assert rig.bodies() == numbers(3)
+    failing = False
+    rig.run(4)
+    assert rig.bodies() == numbers(8)
+    assert rig.shipper.restarts >= 1
+    assert rig.queue.depth() == (0, 0)
+
+
+def test_what_is_acknowledged_is_not_sent_again_by_a_restart() -> None:
+    """Topic a fails while b is delivered: the restart repeats a alone."""
+    rig = Rig()
+    failing = True
+    rig.broker.decide = lambda topic, _: KafkaError(KafkaError._MSG_TIMED_OUT) if failing and topic == "a" else None
+    rig.put(b"b1", topic="b")
+    rig.put(b"a1", topic="a")
+    rig.put(b"b2", topic="b")
+    rig.run(2)
+    failing = False
+    rig.run()
+    assert rig.bodies("a") == [b"a1"]
+    assert rig.bodies("b") == [b"b1", b"b2"]
+
+
+def test_a_fatal_error_ends_the_producer() -> None:
+    """librdkafka's fatal errors come without a record; a new producer takes over."""
+    rig = Rig()
+    rig.broker.decide = lambda *_: HOLD
+    rig.put(*numbers(4))
+    rig.run(2)
+    rig.broker.producers[0].config["error_cb"](KafkaError(KafkaError._FATAL, "out of order", fatal=True))
+    rig.broker.decide = lambda *_: None
+    rig.run()
+    assert len(rig.broker.producers) == 2
+    assert rig.bodies() == numbers(4)
+
+
+def test_errors_that_are_not_fatal_are_kept_and_no_more() -> None:
+    """A broker that is down is told by counts(); librdkafka goes on trying by itself."""
+    rig = Rig()
+    rig.run(1)
+    rig.broker.producers[0].config["error_cb"](KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    rig.put(*numbers(2))
+    rig.run()
+    assert len(rig.broker.producers) == 1
+    assert "1/1 brokers are down" in (rig.shipper.last_error or "")
+
+
+@pytest.mark.parametrize("how", ["report", "raise"])
+def test_a_missing_topic_parks_its_records_alone(how: str) -> None:
+    """Other topics go on, no producer is replaced, and the parked records follow in order once the topic is there."""
+    rig = Rig()
+    exists = False
+
+    def missing(topic: str, _value: bytes) -> KafkaError | None:
+        return KafkaError(KafkaError._UNKNOWN_TOPIC) if topic == "a" and not exists else None
+
+    if how == "report":
+        rig.broker.decide = missing
+    else:
+        rig.broker.refuse_produce = missing
+    for index in range(5):
+        rig.put(b"a%d" % index, topic="a")
+        rig.put(b"b%d" % index, topic="b")
+        rig.run(2)
+    rig.run(10)
+    assert rig.bodies("b") == [b"b%d" % n for n in range(5)]
+    assert rig.bodies("a") == []
+    assert rig.queue.depth()[0] == 5
+    assert rig.shipper.delivered_to == 0
+    exists = True
+    rig.run(10)
+    assert rig.bodies("a") == [b"a%d" % n for n in range(5)]
+    assert (rig.shipper.restarts, rig.refused, rig.shipper.delivered_to) == (0, 0, 10)
+
+
+def test_a_record_refused_for_good_is_dropped_alone() -> None:
+    """Its batch fails with it; sent one by one, only that record is dropped, and full batches come back."""
+    rig = Rig()
+    big = b"big"
+    rig.broker.decide = lambda _, value: KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if value.endswith(big) else None
+    rig.put(*numbers(5), big, *numbers(5, start=5), big, *numbers(2, start=10))
+    rig.run()
+    rig.put(*numbers(3, start=12))
+    rig.run()
+    assert rig.bodies() == numbers(15)
+    assert rig.refused == 2
+    assert rig.queue.depth() == (0, 0)
+    assert [producer.config.get("batch.num.messages") for producer in rig.broker.producers] == [None, 1, None]
+
+
+def test_a_record_that_librdkafka_itself_refuses_is_dropped_alone() -> None:
+    """produce() raises for a record beyond message.max.bytes: it is dropped, the rest goes on."""
+    rig = Rig()
+    rig.broker.refuse_produce = lambda _, value: (
+        KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if value.endswith(b"big") else None
+    )
+    rig.put(*numbers(2), b"big", *numbers(2, start=2))
+    rig.run()
+    assert rig.bodies() == numbers(4)
+    assert rig.refused == 1
+
+
+def test_a_full_librdkafka_holds_records_back_in_order() -> None:
+    """BufferError is back-pressure, not loss."""
+    rig = Rig()
+    rig.broker.room = 7
+    rig.put(*numbers(100))
+    rig.run(100)
+    assert rig.bodies() == numbers(100)
+    assert rig.shipper.restarts == 0
+
+
+def test_what_is_on_its_way_is_bounded() -> None:
+    """No more than in_flight_records_max records are handed to librdkafka, so its queue cannot grow."""
+    rig = Rig(in_flight=10)
+    rig.broker.decide = lambda *_: HOLD
+    rig.put(*numbers(50))
+    rig.run(5)
+    assert len(rig.broker.producers[0]) == 10 + 1  # and the schema
+    rig.broker.decide = lambda *_: None
+    rig.run(20)
+    assert rig.bodies() == numbers(50)
+
+
+def test_records_whose_fate_stays_unknown_are_sent_again() -> None:
+    """What is neither acknowledged nor failed when the drain's time is up is purged and repeated, never given up."""
+    rig = Rig()
+    hold = True
+    rig.broker.decide = lambda _, value: (
+        HOLD if hold and value.endswith(b"1") else (KafkaError(KafkaError._MSG_TIMED_OUT) if hold else None)
+    )
+    rig.put(b"0001", topic="a")
+    rig.put(b"0002", topic="b")
+    rig.run(2)
+    hold = False
+    rig.run(30)
+    assert rig.bodies("a") == [b"0001"]
+    assert rig.bodies("b") == [b"0002"]
+
+
+def test_a_producer_that_cannot_be_made_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """run() survives a wrong setting, says so, and goes on once it can; stop() ends it."""
+    rig = Rig()
+    rig.broker.dead = True
+    rig.put(*numbers(2))
+    attempts = 0
+
+    def sleep(_seconds: float) -> None:
+        nonlocal attempts
+        attempts += 1
+        rig.broker.dead = False
+
+    rig.shipper._sleep = sleep  # type: ignore[method-assign, assignment] # a wait that a test need not sit through
+
+    class StopAfter:
+        """Ends the loop once everything is delivered."""
+
+        def __bool__(self) -> bool:
+            return rig.shipper.acked == 2
+
+    rig.shipper._stop = StopAfter()  # type: ignore[assignment] # read as a truth value, once a round
+    with caplog.at_level(logging.WARNING, logger="headrace.producer"):
+        rig.shipper.run()
+    assert attempts >= 1
+    assert rig.bodies() == numbers(2)
+    assert rig.shipper.stopped
+    assert "no such setting" in caplog.text
+
+
+def test_an_outage_is_not_logged_over_and_over(caplog: pytest.LogCaptureFixture) -> None:
+    """One line each 30 seconds at most, whatever fails how often."""
+    rig = Rig()
+    rig.broker.decide = lambda *_: KafkaError(KafkaError._MSG_TIMED_OUT)
+    rig.put(*numbers(2))
+    with caplog.at_level(logging.WARNING, logger="headrace.producer"):
+        rig.run(59)
+    assert len(caplog.records) == 2
