@@ -5,7 +5,7 @@ everywhere, and a damaged or half-written one in the cache is noticed and fetche
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.resources import files
@@ -37,8 +37,12 @@ class Jar:
 
 def pinned() -> list[Jar]:
     """Return the jars that make up the pinned Kafka, in class path order."""
-    lines = files("headrace.local").joinpath("kafka.lock").read_text().splitlines()
-    rows = [line.split() for line in lines if line and not line.startswith("#")]
+    return read_lock(files("headrace.local").joinpath("kafka.lock").read_text())
+
+
+def read_lock(text: str) -> list[Jar]:
+    """Return the jars that the text of a list names, one a line."""
+    rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return [Jar(coordinate, int(size), sha256) for coordinate, size, sha256 in rows]
 
 
@@ -53,13 +57,21 @@ def from_kafka_home(kafka_home: Path) -> list[Path]:
     return found
 
 
-def fetch(cache: Path, progress: Progress, repository: str | None = None) -> list[Path]:
+def fetch(
+    cache: Path,
+    progress: Progress,
+    repository: str | None = None,
+    *,
+    jars: Sequence[Jar] | None = None,
+    what: str = f"Kafka {KAFKA_VERSION}",
+) -> list[Path]:
     """Return the paths of all pinned jars under `cache`, fetching those that are missing or damaged.
 
-    `repository` is the address of another Maven repository (a company's mirror). Without missing files no network is
-    touched. Raises LocalError when a file can't be fetched or is not the pinned one.
+    `repository` is the address of another Maven repository (a company's mirror); `jars` are other files than Kafka's,
+    and `what` is what people call them. Without missing files no network is touched. Raises LocalError when a file
+    can't be fetched or is not the pinned one.
     """
-    jars = pinned()
+    jars = pinned() if jars is None else jars
     paths = {jar: _cached(cache, jar) for jar in jars}
     if all(_intact(jar, paths[jar]) for jar in jars):
         return list(paths.values())
@@ -74,7 +86,7 @@ def fetch(cache: Path, progress: Progress, repository: str | None = None) -> lis
         missing = [jar for jar in jars if not _intact(jar, paths[jar], drop=True)]
         total = sum(jar.size for jar in missing)
         if missing:
-            progress(f"fetching Kafka {KAFKA_VERSION}: {len(missing)} files, {total / 1e6:.0f} MB, once, into {cache}")
+            progress(f"fetching {what}: {len(missing)} files, {total / 1e6:.0f} MB, once, into {cache}")
         done = 0
         with ThreadPoolExecutor(_PARALLEL) as pool:
             waiting = {pool.submit(_resolve, artifacts[jar], paths[jar]): jar for jar in missing}

@@ -31,12 +31,13 @@ def main() -> None:
         odd = [str(each) for each in found if each.groupId == "org.apache.kafka" and each.version != KAFKA_VERSION]
         if odd:
             raise RuntimeError(f"resolved to a mixture of Kafka versions: {', '.join(odd)}")
-        rows = [_row(artifact) for artifact in [*found, context.create_dependency(_LOG4J_BINDING).artifact]]
+        rows = [row(artifact) for artifact in [*found, context.create_dependency(_LOG4J_BINDING).artifact]]
     head = "# Made by relock.py: group:artifact:version, size in bytes, SHA-256.\n"
     Path(__file__).with_name("kafka.lock").write_text(head + "".join(rows))
 
 
-def _row(artifact: Any) -> str:
+def row(artifact: Any) -> str:
+    """Return a jar's line, once it is what its repository says it is; raise RuntimeError otherwise."""
     path = Path(artifact.resolve())
     content = path.read_bytes()
     url = f"{MAVEN_CENTRAL_URL}/{artifact.component.path_prefix.as_posix()}/{artifact.filename}.sha1"

