@@ -1,27 +1,38 @@
 # headrace: everything a newcomer types. `make help` lists it.
-PYTHON ?= python3
+# The first Python on PATH that is new enough; PYTHON=... names another one.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach each,python3 python3.13 python3.12 python3.11 python,\
+  $(shell $(each) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(each))))
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
 
 help: ## show this list
+	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
+	@echo
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@echo
+	@echo "All is installed into $(VENV), and Kafka's jars are kept in ~/.cache/headrace. Options go in ARGS:"
+	@echo '  make demo ARGS="--events 20000 --keep"     make test ARGS="tests/schemas -q"     make demo PYTHON=python3.12'
 
 # A stamp holds the hash-pinned install, so that it runs again only when a lock or the project file changed.
 $(VENV)/.installed: requirements/all.txt pyproject.toml
-	@echo "installing headrace and its pinned dependencies into $(VENV) (first time: a minute or two)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "headrace needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(NEW_ENOUGH)' || { \
+	  echo "headrace needs Python 3.11 or newer, and found none. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
+	  exit 1; }
+	@echo "installing headrace and its pinned dependencies into $(VENV) (once; about a minute)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PIP) install --require-hashes -r requirements/all.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
-	@echo "installing the pinned test tools into $(VENV)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@echo "installing the pinned test tools into $(VENV) (once; some minutes, since a whole Spark is among them)"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
 demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> Parquet on S3 -> replay, proven exact
@@ -30,14 +41,15 @@ demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> 
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed-dev ## style, types, layers
+lint: $(VENV)/.installed-dev ## style, types, and who may import whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy examples/app.py examples/demo.py
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.installed ## the benchmarks, as ratios from one run
 	@$(BIN)/python bench/run.py $(ARGS)
 
-clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+clean: ## remove the virtual environments, caches and builds
+	rm -rf $(VENV) localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
