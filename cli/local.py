@@ -7,12 +7,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 import click
+from rich.console import Console
+from rich.markup import escape
 
 from headrace.local import Instance, LocalError, default_folder
 
@@ -91,7 +94,8 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     try:
-        fresh = instance.up(progress=_progress())
+        with _progress() as progress:
+            fresh = instance.up(progress)
     except LocalError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
@@ -116,7 +120,8 @@ def down(folder: Path | None, *, purge: bool) -> None:
     """
     instance = _instance(folder)
     running = _or_exit(lambda: instance.down(purge=purge))
-    click.echo(f"{'stopped' if running else 'nothing was running'}: {instance.folder}{' (removed)' if purge else ''}")
+    removed = " (removed)" if purge and not instance.folder.exists() else ""
+    click.echo(f"{'stopped' if running else 'nothing was running'}: {instance.folder}{removed}")
 
 
 @command.command()
@@ -183,14 +188,17 @@ def _or_exit(work: Callable[[], T]) -> T:
         raise click.ClickException(str(error)) from error
 
 
-def _progress() -> Callable[[str], None]:
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Yield what prints a line with the seconds so far to stderr; on a terminal a spinner shows that it goes on."""
     began = time.monotonic()
+    console = Console(stderr=True, highlight=False)
+    with console.status("working") if console.is_terminal else nullcontext():
 
-    def show(line: str) -> None:
-        took = click.style(f"{time.monotonic() - began:5.1f} s", dim=True)
-        click.echo(f"{took}  {line}", err=True)
+        def show(line: str) -> None:
+            console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {escape(line)}", soft_wrap=True)
 
-    return show
+        yield show
 
 
 def _describe(instance: Instance, folder: Path | None, *, detach: bool) -> None:
@@ -201,11 +209,16 @@ def _describe(instance: Instance, folder: Path | None, *, detach: bool) -> None:
     click.echo(f"folder   {instance.folder}    (logs in logs/)")
     click.echo("")
     click.echo("next" if detach else "next, in another terminal")
-    click.echo(f'  eval "$(headrace local env{where})"    point headrace and S3 programs at these servers')
-    click.echo("  headrace produce --help               log your first events")
+    steps = [
+        (f'eval "$(headrace local env{where})"', "point headrace and S3 programs at these servers"),
+        ("headrace produce --help", "log your first events"),
+    ]
     if detach:
-        click.echo(f"  headrace local down{where}                   stop both; data stays")
-    else:
+        steps.append((f"headrace local down{where}", "stop both; data stays"))
+    width = max(len(command) for command, _ in steps)
+    for command, purpose in steps:
+        click.echo(f"  {command:{width}}   {purpose}")
+    if not detach:
         click.echo("Ctrl-C here stops both; data stays")
 
 

@@ -26,7 +26,7 @@ from .status import ServerStatus, Status
 
 Progress = Callable[[str], None]
 
-_START_TIMEOUT_S = 90.0
+_START_TIMEOUT_S = 180.0  # it takes 5 s; a machine full of other work needs more
 _CHECK_TIMEOUT_S = 3.0
 # Before a server that has a process is taken for broken and ended.
 _PATIENT_S = 15.0
@@ -155,15 +155,20 @@ class Instance:
 
         Only the files that an instance makes are removed from the folder, and the folder if it is then empty.
         """
-        if not self.folder.is_dir() or State.load(self.folder) is None:
-            return False
+        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if STATE_FILE not in names and (not names or names - {"lock", "state.new"}):
+            return False  # nothing of ours: not even an `up` that could not fetch Kafka
         with self._locked(progress):
-            if State.load(self.folder) is None:
-                return False
-            running = self.kafka_pid is not None or self.s3_pid is not None
-            self._end(["kafka", "s3"], kill=purge)
-            if purge:
-                self._remove_all()
+            running = False
+            if State.load(self.folder) is not None:
+                running = self.kafka_pid is not None or self.s3_pid is not None
+                self._end(["kafka", "s3"], kill=purge)
+                if purge:
+                    self._remove_data()
+            if purge and State.load(self.folder) is None:
+                _remove(self.folder / "lock")  # last: whoever waits for it must not begin before
+                with suppress(OSError):  # others keep something here too, or come in at this moment
+                    self.folder.rmdir()
         return running
 
     def dead(self) -> list[KafkaServer | S3Server]:
@@ -244,13 +249,10 @@ class Instance:
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
         return lock.held(self.folder / "lock", progress)
 
-    def _remove_all(self) -> None:
-        # The state after the data: while it is there, a second `down --purge` can finish the work of a killed first.
-        # The lock last: whoever waits for it must not begin before.
-        for name in (*sorted(_OURS - {STATE_FILE, "lock"}), STATE_FILE, "lock"):
+    def _remove_data(self) -> None:
+        # The state last: while it is there, a second `down --purge` can finish the work of a killed first.
+        for name in (*sorted(_OURS - {STATE_FILE, "lock"}), STATE_FILE):
             _remove(self.folder / name)
-        with suppress(OSError):  # others keep something here too, or come in at this moment
-            self.folder.rmdir()
 
     def _server(self, name: str) -> KafkaServer | S3Server:
         return self.kafka if name == "kafka" else self.s3

@@ -4,6 +4,7 @@
 used and left running, which saves the seconds of starting while one develops.
 """
 
+import fcntl
 import itertools
 import shutil
 import tempfile
@@ -20,6 +21,9 @@ from headrace.local import Instance
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+
+_PREFIX = "headrace-test-"
 
 
 class Servers:
@@ -75,11 +79,36 @@ def running(environ: Mapping[str, str]) -> Iterator[Servers]:
         instance.up()
         yield Servers(instance)
         return
-    folder = Path(tempfile.mkdtemp(prefix="headrace-test-"))
-    instance = Instance(folder, env=environ)
-    try:
-        instance.up()
-        yield Servers(instance)
-    finally:
-        instance.down(purge=True)
-        shutil.rmtree(folder, ignore_errors=True)
+    base = Path(tempfile.gettempdir())
+    sweep(base)
+    with _owned_folder(base) as folder:
+        instance = Instance(folder / "i", env=environ)
+        try:
+            instance.up()
+            yield Servers(instance)
+        finally:
+            instance.down(purge=True)
+
+
+def sweep(base: Path) -> None:
+    """Stop and remove the servers of sessions that were killed: those whose lock nobody holds any more."""
+    for folder in base.glob(f"{_PREFIX}*"):
+        try:
+            with (folder / "owner").open("r+") as owner:
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                Instance(folder / "i").down(purge=True)
+                shutil.rmtree(folder)
+        except OSError:
+            continue  # a living session's, or another user's
+
+
+@contextmanager
+def _owned_folder(base: Path) -> Iterator[Path]:
+    new = Path(tempfile.mkdtemp(prefix="headrace-new-", dir=base))
+    with (new / "owner").open("w") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        folder = new.rename(base / new.name.replace("headrace-new-", _PREFIX))  # locked before `sweep` can see it
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

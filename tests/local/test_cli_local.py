@@ -230,6 +230,8 @@ def test_up_without_a_network_and_with_an_empty_cache_says_what_to_do(tmp_path: 
         assert part in up.stderr
     assert "Traceback" not in up.stderr
     assert _run("status", "--dir", str(folder)).returncode == 3
+    assert _run("down", "--purge", "--dir", str(folder)).returncode == 0
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "status", "env"])

@@ -1,12 +1,30 @@
 """The session fixture gives what tests of other parts rely on."""
 
+import fcntl
+import random
+from pathlib import Path
+
 import pytest
 from confluent_kafka import Consumer, Producer
-from servers import Servers
+from servers import Servers, sweep
 
-pytestmark = pytest.mark.servers
+from headrace.local.state import State
 
 
+def test_what_a_killed_session_left_is_removed_and_a_living_sessions_is_not(tmp_path: Path) -> None:
+    """A folder whose owner is dead goes, with its instance; one whose lock is held stays as it is."""
+    for name in ("headrace-test-dead", "headrace-test-alive"):
+        (tmp_path / name / "i").mkdir(parents=True)
+        (tmp_path / name / "owner").touch()
+        State.fresh(random.Random()).save(tmp_path / name / "i")
+    with (tmp_path / "headrace-test-alive" / "owner").open() as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["headrace-test-alive"]
+    assert State.load(tmp_path / "headrace-test-alive" / "i") is not None
+
+
+@pytest.mark.servers
 def test_a_record_produced_to_a_new_topic_is_consumed(servers: Servers) -> None:
     """A new topic takes a record with acks=all, and a consumer group gets it."""
     topic = servers.new_topic(partitions=3)
@@ -21,6 +39,7 @@ def test_a_record_produced_to_a_new_topic_is_consumed(servers: Servers) -> None:
     assert (message.key(), message.value()) == (b"key", b"value")
 
 
+@pytest.mark.servers
 def test_names_differ_each_time(servers: Servers) -> None:
     """Topics, buckets, prefixes and store addresses are never handed out twice."""
     assert servers.new_topic() != servers.new_topic()
@@ -29,6 +48,7 @@ def test_names_differ_each_time(servers: Servers) -> None:
     assert len({servers.store_url, servers.store_url}) == 2
 
 
+@pytest.mark.servers
 def test_more_buckets_than_the_default_has_volumes_take_objects(servers: Servers) -> None:
     """Each of 12 new buckets takes an object, where SeaweedFS by itself would be out of volumes after 8."""
     for number in range(12):
