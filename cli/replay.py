@@ -8,15 +8,15 @@ from pathlib import Path
 import click
 
 from headrace.replay.errors import RequestRefused
-from headrace.replay.findings import gap_text
 from headrace.replay.json_lines import JsonLines, LineFormat
+from headrace.replay.kafka_target import Allowances
 from headrace.replay.line_file import LineFile
-from headrace.replay.plan import Plan
 from headrace.replay.reader import Reading, open_reading
 from headrace.replay.selection import parse_selection
 
 from .options import archive_option
 from .progress import RecordProgress
+from .replay_kafka import replay_into_kafka, show_plan
 from .servers import open_store, reported_errors
 
 
@@ -35,7 +35,7 @@ from .servers import open_store, reported_errors
 @click.option("--at", type=click.IntRange(min=1), metavar="SEQ", help="The snapshot after this log entry.")
 @click.option("--topic-id", metavar="ID", help="An earlier incarnation of a topic that was made again.")
 @click.option("--lineage", type=click.IntRange(min=0), metavar="N", help="An earlier lineage, before a truncation.")
-@click.option("--into", "into", required=True, metavar="stdout|jsonl:PATH", help="Where the records go.")
+@click.option("--into", required=True, metavar="stdout|jsonl:PATH|kafka:TOPIC", help="Where the records go.")
 @click.option(
     "--format",
     "form",
@@ -45,6 +45,17 @@ from .servers import open_store, reported_errors
     help="Lines: event decodes for people; raw is exact, with key, value and headers in base64.",
 )
 @click.option("--overwrite", is_flag=True, help="jsonl: replace a file that exists.")
+@click.option(
+    "--kafka",
+    envvar="HEADRACE_KAFKA",
+    show_envvar=True,
+    metavar="HOST:PORT[,...]",
+    help="kafka: the target's bootstrap servers.",
+)
+@click.option("--allow-not-empty", is_flag=True, help="kafka: append to what the target has.")
+@click.option("--allow-log-append-time", is_flag=True, help="kafka: the target may replace timestamps.")
+@click.option("--allow-compacted", is_flag=True, help="kafka: the target may drop all but the last of a key.")
+@click.option("--allow-short-retention", is_flag=True, help="kafka: the target may soon delete records that are old.")
 def command(
     topic: str,
     archive_url: str,
@@ -58,44 +69,53 @@ def command(
     into: str,
     form: LineFormat,
     overwrite: bool,
+    kafka: str | None,
+    allow_not_empty: bool,
+    allow_log_append_time: bool,
+    allow_compacted: bool,
+    allow_short_retention: bool,
 ) -> None:
     """Replay an archived range exactly: every record once, by offset in its partition, checked against its digest.
 
     The snapshot is fixed at the start. Offsets must be in the archive; times filter records by their Kafka timestamp.
     Recorded gaps in the range are named on standard error.
 
+    Into Kafka, records keep partition, order, key, value, headers and timestamp; offsets are new. A run that was killed
+    goes on where it was when the same command is typed again. At the end the target is read back and compared.
+
     \b
     headrace replay pin --into stdout | head -3
     headrace replay pin --from 1000 --to 2000 --partition 0 --into jsonl:pins.jsonl --format raw
     headrace replay pin --from 2026-11-23T10:00:00Z --to 2026-11-23T11:00:00Z --into stdout
+    headrace replay pin --into kafka:pin_again
     """
     with reported_errors():
         selection = parse_selection(
             from_=from_, to=to, partitions=partitions, dates=dates, topic_id=topic_id, lineage=lineage
         )
         kind, _, name = into.partition(":")
-        reading = open_reading(open_store(archive_url), topic, selection, at=at)
-        _show_plan(reading.plan)
+        if into != "stdout" and (kind not in ("jsonl", "kafka") or not name):
+            raise RequestRefused(f"--into {into}: expected stdout, jsonl:PATH or kafka:TOPIC")
+        store = open_store(archive_url)
+        if kind == "kafka":
+            allow = Allowances(
+                not_empty=allow_not_empty,
+                log_append_time=allow_log_append_time,
+                compacted=allow_compacted,
+                short_retention=allow_short_retention,
+            )
+            if kafka is None:
+                raise RequestRefused("--into kafka:TOPIC needs --kafka, or HEADRACE_KAFKA in the environment")
+            replay_into_kafka(store, topic, selection, at, name, {"bootstrap.servers": kafka}, allow)
+            return
+        reading = open_reading(store, topic, selection, at=at)
+        show_plan(reading.plan)
         if into == "stdout":
             _to_stdout(reading, JsonLines(topic, form))
-        elif kind == "jsonl" and name:
+        else:
             with LineFile(Path(name), overwrite=overwrite) as file:
                 _write(reading, JsonLines(topic, form), file.write)
-        else:
-            raise RequestRefused(f"--into {into}: expected stdout or jsonl:PATH")
         _show_counts(reading)
-
-
-def _show_plan(plan: Plan) -> None:
-    files = sum(len(unit.files) for unit in plan.units)
-    about = "" if plan.exact else "up to "
-    click.echo(
-        f"replaying {plan.topic} ({plan.selection.describe()}) from snapshot {plan.snapshot}: {about}{plan.rows:,} "
-        f"records of {len(plan.ranges)} partitions in {files:,} files, {plan.bytes:,} bytes",
-        err=True,
-    )
-    for identity, gap in plan.gaps():
-        click.echo(gap_text(plan.topic, identity, gap), err=True)
 
 
 def _show_counts(reading: Reading) -> None:

@@ -1,0 +1,244 @@
+"""A replay into a Kafka topic from beginning to end: fit, progress, sending, and the proof by reading the target back.
+
+Every run goes through the whole plan: records that an earlier run has sent are only digested, so that the proof always
+covers the whole replay.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import KafkaException
+
+from headrace.archiver.kafka_metadata import KafkaMetadata
+from headrace.archiver.part_digest import PartDigest
+from headrace.archiver.source import TopicPartition
+
+from .errors import KafkaUnusable, ReplayDiffers
+from .kafka_progress import Progress, read_progress, replay_id
+from .kafka_range import RangeReader
+from .kafka_sender import KafkaSender
+from .kafka_target import Allowances, Target, check_records, check_target, read_target
+from .plan import Plan
+from .reader import Reading
+
+READ_BACK_SILENCE_S_MAX = 20.0
+DIFFERENCES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time as a replay needs it: Unix milliseconds for judging timestamps, rising seconds for waiting."""
+
+    now_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What a replay into Kafka did. `sent` by this run, `earlier` by others; `notes`: what could not be kept."""
+
+    target: str
+    snapshot: int
+    sent: int = 0
+    earlier: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class TargetDigest:
+    """What is compared between source and target: count and digest of key, value, headers, timestamp, in order.
+
+    Offsets are replaced by the record's place in its partition, timestamps by 0 where the target cannot keep them.
+    """
+
+    def __init__(self, *, timestamps_kept: bool) -> None:
+        self._timestamps_kept = timestamps_kept
+        self._digest = PartDigest()
+        self._undated: list[np.ndarray] = []
+        self.undated = 0
+
+    @property
+    def records(self) -> int:
+        """How many records were added."""
+        return self._digest.rows
+
+    def add_source(self, records: pa.RecordBatch) -> None:
+        """Add archived records. Those of timestamp 0 are remembered: the client gives them the time of sending."""
+        stamps = records.column("timestamp").to_numpy()
+        places = np.flatnonzero(stamps == 0)
+        if len(places):
+            self._undated.append(places + self.records)
+            self.undated += len(places)
+        self._add(records, stamps)
+
+    def add_target(self, records: pa.RecordBatch, source: "TargetDigest") -> None:
+        """Add records that were read back, in the light of what their source had."""
+        stamps = records.column("timestamp").to_numpy()
+        if source.undated:
+            stamps = stamps.copy()
+            places = np.concatenate(source._undated) - self.records
+            stamps[places[(places >= 0) & (places < len(stamps))]] = 0
+        self._add(records, stamps)
+
+    def _add(self, records: pa.RecordBatch, stamps: np.ndarray) -> None:
+        if not self._timestamps_kept:
+            stamps = np.zeros_like(stamps)
+        rows = records.num_rows
+        columns = [
+            pa.array(np.zeros(rows, np.int32)),
+            pa.array(np.arange(self.records, self.records + rows)),
+            pa.array(stamps),
+            pa.array(np.zeros(rows, np.int8)),
+            *(records.column(name) for name in ("key", "value", "headers")),
+        ]
+        self._digest.update(pa.RecordBatch.from_arrays(columns, schema=records.schema))
+
+    def same_as(self, other: "TargetDigest") -> bool:
+        """Whether both saw equal records in equal order."""
+        return self._digest.hexdigest() == other._digest.hexdigest()
+
+
+class KafkaReplay:
+    """Replays into one topic. `prepare()`, then `run()`: so that what will happen can be shown in between."""
+
+    def __init__(
+        self, kafka: Mapping[str, Any], target_topic: str, *, allow: Allowances, clock: Clock, archive_url: str
+    ) -> None:
+        self._kafka = kafka
+        self._allow = allow
+        self._clock = clock
+        self._archive_url = archive_url
+        self.target: Target = read_target(kafka, target_topic)
+        self.progress: Progress | None = None
+        self._id = ""
+
+    def find_progress(self, topic: str, selection: str, at: int | None) -> Progress | None:
+        """Return what an earlier run of the same replay left, with the snapshot that it is pinned to."""
+        self._id = replay_id(self._archive_url, topic, selection, at, self.target)
+        self.progress = read_progress(self._kafka, self._id, self.target)
+        return self.progress
+
+    def run(self, reading: Reading, on_progress: Callable[[int], None]) -> Receipt:
+        """Send what is not sent yet, then read the target back and compare everything.
+
+        Raises TargetUnfit before anything is sent, ReplayDiffers with the differences, and what sender and reading
+        raise.
+        """
+        plan = reading.plan
+        check_target(self.target, plan, self._allow, resuming=self.progress is not None)
+        receipt = Receipt(self.target.topic, plan.snapshot)
+        with KafkaSender(self._kafka, self._id, self.target) as sender:
+            # Asked again: only now it is certain that no other run is at it.
+            found = read_progress(self._kafka, self._id, self.target)
+            if (None if found is None else found.snapshot) != (None if self.progress is None else plan.snapshot):
+                raise KafkaUnusable(
+                    f"another run of this replay into {self.target.topic} began or ended meanwhile; run it again"
+                )
+            progress = found or self._fresh(plan)
+            sender.begin(progress)
+            sources = self._send(reading, sender, progress, receipt, on_progress)
+            sender.commit()
+            receipt.sent = sender.sent
+        receipt.notes += self._notes(sources)
+        self._compare(sources, progress)
+        return receipt
+
+    def _fresh(self, plan: Plan) -> Progress:
+        check_target(self.target, plan, self._allow, resuming=False)
+        partitions = [covered.identity.partition for covered in plan.ranges]
+        return Progress(
+            snapshot=plan.snapshot,
+            topic_id=self.target.topic_id,
+            next_={covered.identity.partition: covered.start for covered in plan.ranges},
+            bases={partition: self.target.ranges[partition][1] for partition in partitions},
+        )
+
+    def _send(
+        self,
+        reading: Reading,
+        sender: KafkaSender,
+        progress: Progress,
+        receipt: Receipt,
+        on_progress: Callable[[int], None],
+    ) -> dict[int, TargetDigest]:
+        sources: dict[int, TargetDigest] = {
+            partition: TargetDigest(timestamps_kept=not self.target.log_append_time) for partition in progress.next_
+        }
+        append_times = 0
+        for chunk in reading.chunks():
+            sources[chunk.partition].add_source(chunk.records)
+            append_times += int((chunk.records.column("timestamp_type").to_numpy() == 1).sum())
+            sent_before = int(
+                np.searchsorted(chunk.records.column("offset").to_numpy(), progress.next_[chunk.partition])
+            )
+            receipt.earlier += sent_before
+            left = chunk.records.slice(sent_before)
+            if left.num_rows:
+                check_records(self.target, left, self._allow, self._clock.now_ms())
+                sender.send(chunk.partition, left, int(left.column("offset")[-1].as_py()) + 1)
+            on_progress(reading.counts.rows)
+        if append_times:
+            receipt.notes.append(
+                f"{append_times:,} records have broker timestamps (LogAppendTime); the target shows the same times as "
+                "CreateTime"
+            )
+        return sources
+
+    def _notes(self, sources: Mapping[int, TargetDigest]) -> list[str]:
+        notes = []
+        if undated := sum(source.undated for source in sources.values()):
+            notes.append(
+                f"{undated:,} records have timestamp 0, which Kafka clients cannot send: they carry today's time"
+            )
+        if self.target.log_append_time:
+            notes.append(f"{self.target.topic} replaces timestamps (LogAppendTime): they were not compared")
+        return notes
+
+    # -- reading back ------------------------------------------------------------------------------------------------
+
+    def _compare(self, sources: Mapping[int, TargetDigest], progress: Progress) -> None:
+        found = {p: TargetDigest(timestamps_kept=not self.target.log_append_time) for p in sources}
+        try:
+            with RangeReader(
+                self._kafka,
+                self.target.topic,
+                progress.bases,
+                monotonic=self._clock.monotonic,
+                silence_s_max=READ_BACK_SILENCE_S_MAX,
+            ) as reader:
+                self._read_back(reader, sources, found)
+        except KafkaException as error:
+            raise KafkaUnusable(f"reading {self.target.topic} back: {error}; everything was sent") from error
+        differences = []
+        for partition, source in sorted(sources.items()):
+            if found[partition].records != source.records:
+                what = f"{source.records:,} records were sent, {found[partition].records:,} are there"
+                differences.append(f"{self.target.topic}/{partition}: {what}")
+            elif not found[partition].same_as(source):
+                differences.append(
+                    f"{self.target.topic}/{partition}: {source.records:,} records, but not the same ones"
+                )
+        if differences:
+            shown = "; ".join(differences[:DIFFERENCES_SHOWN])
+            raise ReplayDiffers(
+                f"{len(differences)} partitions of {self.target.topic} differ from what was sent: {shown}. Did another "
+                "program write there, or retention delete?"
+            )
+
+    def _read_back(
+        self, reader: RangeReader, sources: Mapping[int, TargetDigest], found: Mapping[int, TargetDigest]
+    ) -> None:
+        """Read until every partition has as many records as were sent, and no more come."""
+        metadata = KafkaMetadata(self._kafka)
+        partitions = [TopicPartition(self.target.topic, partition) for partition in sources]
+        while not reader.silent:
+            for partition, batch in reader.poll():
+                found[partition].add_target(batch, sources[partition])
+            if any(found[partition].records < source.records for partition, source in sources.items()):
+                continue  # also because a commit's markers take a moment
+            positions = reader.positions()
+            ends = metadata.log_ranges(partitions)
+            if all(positions[where.partition] >= ends[where][1] for where in partitions):
+                return

@@ -1,0 +1,179 @@
+"""Sends records into a topic exactly once: transactions that carry the records and the progress together."""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self
+
+import pyarrow as pa
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from .errors import KafkaUnusable, TargetUnfit
+from .kafka_progress import Progress, group_metadata, group_of, offsets_of
+from .kafka_target import Target
+
+TRANSACTION_RECORDS_MAX = 50_000
+TRANSACTION_BYTES_MAX = 32 << 20
+TRANSACTION_TIMEOUT_S = 300
+DELIVERY_TIMEOUT_S = 60
+CONTACT_TIMEOUT_S = 15
+COMMIT_TIMEOUT_S = 90
+COMMIT_ATTEMPTS_MAX = 5
+POLL_EVERY_RECORDS = 5_000
+FULL_QUEUE_POLL_S = 0.05
+FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+UNFIT = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD}
+
+
+class KafkaSender:
+    """One run of one replay. Making it fences any other run of the same replay. Context manager: leaves nothing open.
+
+    `next_` is what Kafka has committed: source partition -> next source offset. All methods raise KafkaUnusable, or
+    TargetUnfit when the target refuses a record; what was not committed is then not visible to anybody.
+    """
+
+    def __init__(self, kafka: Mapping[str, Any], replay: str, target: Target) -> None:
+        self._target = target
+        self._open = False
+        self._records = 0
+        self._bytes = 0
+        self._touched: dict[int, int] = {}
+        self._progress: Progress | None = None
+        self.sent = 0
+        self._producer = Producer(
+            {
+                "log_level": 0,
+                **kafka,
+                "transactional.id": group_of(replay),
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_S * 1000,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_S * 1000,
+                "acks": "all",
+                "message.max.bytes": 1_000_000_000,  # what the archive holds was once accepted; the broker decides
+                "batch.size": max(1, min(1_000_000, target.max_message_bytes * 9 // 10)),
+                "linger.ms": 20,
+                "compression.type": "zstd",
+                "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.kbytes": 262_144,
+                "delivery.report.only.error": True,
+                "error_cb": lambda _error: None,
+            }
+        )
+        self._group: Any = None
+        try:
+            self._producer.init_transactions(CONTACT_TIMEOUT_S)
+            self._group = group_metadata(kafka, replay)
+        except KafkaException as error:
+            self._refuse("beginning", error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open:
+            self._abort()
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def begin(self, progress: Progress) -> None:
+        """Note the replay's fixed points in Kafka before anything is sent, or take up progress found there."""
+        self._progress = progress
+        self._begin()
+        self._touched = dict(progress.next_)
+        self.commit()
+
+    def send(self, partition: int, records: pa.RecordBatch, next_offset: int) -> None:
+        """Send one partition's records (RECORD_SCHEMA); commits now and then. `next_offset`: where the source goes on.
+
+        Call commit() at the end.
+        """
+        rows = records.num_rows
+        for start in range(0, rows, TRANSACTION_RECORDS_MAX):
+            piece = records.slice(start, TRANSACTION_RECORDS_MAX)
+            if not self._open:
+                self._begin()
+            self._produce(partition, piece)
+            last = start + piece.num_rows == rows
+            self._touched[partition] = next_offset if last else int(piece.column("offset")[-1].as_py()) + 1
+            self._records += piece.num_rows
+            self._bytes += piece.nbytes
+            if self._records >= TRANSACTION_RECORDS_MAX or self._bytes >= TRANSACTION_BYTES_MAX:
+                self.commit()
+
+    def _produce(self, partition: int, records: pa.RecordBatch) -> None:
+        topic, produce, poll = self._target.topic, self._producer.produce, self._producer.poll
+        values, keys, stamps = (records.column(name).to_pylist() for name in ("value", "key", "timestamp"))
+        column = records.column("headers")
+        headers: list[Any] = [None] * records.num_rows
+        if len(column.flatten()):
+            headers = [[(each["name"], each["value"]) for each in row] or None for row in column.to_pylist()]
+        # A record that the client has no room for yet is tried again once some are through.
+        for index, (value, key, stamp, pairs) in enumerate(zip(values, keys, stamps, headers, strict=True)):
+            while True:
+                try:
+                    produce(topic, value, key, partition, timestamp=stamp, headers=pairs)
+                except BufferError:
+                    poll(FULL_QUEUE_POLL_S)
+                except KafkaException as error:
+                    self._refuse(f"sending a record to {topic}/{partition}", error)
+                else:
+                    break
+            if index % POLL_EVERY_RECORDS == 0:
+                poll(0)
+
+    def _begin(self) -> None:
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            self._refuse("beginning a transaction", error)
+        self._open = True
+
+    def commit(self) -> None:
+        """Make what was sent visible, together with the progress."""
+        if not self._open or self._progress is None:
+            return
+        try:
+            self._producer.send_offsets_to_transaction(
+                offsets_of(self._progress, self._target, self._touched), self._group, CONTACT_TIMEOUT_S
+            )
+            self._commit_transaction()
+        except KafkaException as error:
+            self._refuse("committing", error)
+        self._open = False
+        self.sent += self._records
+        self._records = self._bytes = 0
+        self._touched = {}
+
+    def _commit_transaction(self) -> None:
+        for attempt in range(COMMIT_ATTEMPTS_MAX):
+            try:
+                self._producer.commit_transaction(COMMIT_TIMEOUT_S)
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == COMMIT_ATTEMPTS_MAX - 1:
+                    raise
+            else:
+                return
+
+    def _abort(self) -> None:
+        self._open = False
+        try:
+            self._producer.purge()
+            self._producer.abort_transaction(CONTACT_TIMEOUT_S)
+        except KafkaException:
+            return  # the next run, or the broker after the transaction's timeout, aborts it
+
+    def _refuse(self, doing: str, error: KafkaException) -> NoReturn:
+        reason = error.args[0]
+        if self._open:
+            self._abort()
+        if reason.code() in FENCED:
+            raise KafkaUnusable(
+                f"{doing} the replay into {self._target.topic}: another run of the same replay took over; let that one "
+                "finish"
+            ) from error
+        if reason.code() in UNFIT:
+            raise TargetUnfit(
+                f"{self._target.topic} refuses a record: {reason.str()}. Raise its max.message.bytes or its "
+                "message.timestamp limits, and run this again; it goes on where it was"
+            ) from error
+        raise KafkaUnusable(
+            f"{doing} the replay into {self._target.topic}: {reason.str()}. Nothing of the last transaction is "
+            "visible; run the same command again, it goes on where it was"
+        ) from error
