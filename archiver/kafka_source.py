@@ -34,6 +34,7 @@ OFFSET_LOST = {
     KafkaError.OFFSET_OUT_OF_RANGE,
 }
 FENCED = {KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
+NOT_YET_FETCHED = {KafkaError._STATE, KafkaError._UNKNOWN_PARTITION, KafkaError._PREV_IN_PROGRESS}
 # Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
 PASSING = {
     KafkaError._TRANSPORT,
@@ -91,6 +92,7 @@ class KafkaSource:
         self._assignee = assignee
         self._warn = warn
         self._warned: set[str] = set()
+        self._unvalidated: dict[TopicPartition, Start] = {}
         settings = dict(config)
         settings["error_cb"] = self._on_error
         self._consumer = Consumer(settings)
@@ -115,6 +117,7 @@ class KafkaSource:
 
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
         """Return what came; see Source.poll."""
+        self._validate()
         # Filling a list of tens of thousands of objects sets off the cyclic collector again and again, for nothing:
         # messages form no cycles. Off, consuming costs half the CPU.
         gc.disable()
@@ -133,6 +136,9 @@ class KafkaSource:
                 if problem is not None:
                     events.extend(self._problem(message, problem))
             messages = [m for m, problem in zip(messages, errors, strict=True) if problem is None]
+        if self._unvalidated:
+            # Read before the position was checked: passed over, the seek that checks reads them again.
+            messages = [m for m in messages if (m.topic(), m.partition()) not in self._unvalidated]
         by_topic: dict[str, list[Message]] = defaultdict(list)
         topics = cast("list[str]", list(map(Message.topic, messages)))
         if len(set(topics)) == 1:
@@ -143,10 +149,28 @@ class KafkaSource:
         # Records first: what a problem cuts off came before it.
         return [_records(topic, group) for topic, group in by_topic.items()] + events
 
+    def _validate(self) -> None:
+        """Have the client compare leader epochs for partitions that were assigned with one.
+
+        librdkafka asks the broker whether an offset and its epoch belong to the log's history (KIP-320) after a seek,
+        not after an assign; and a seek fails until the assigned partition is being fetched. Without this a log that
+        was truncated and grew again beyond our offset would be read on as if nothing had been.
+        """
+        for partition, start in list(self._unvalidated.items()):
+            try:
+                self._consumer.seek(_at(partition, start))
+            except KafkaException as error:
+                if error.args[0].code() not in NOT_YET_FETCHED:
+                    raise self._unreachable(f"seeking in {partition.topic}/{partition.partition}", error) from error
+            else:
+                del self._unvalidated[partition]
+
     def _problem(self, message: Message, error: KafkaError) -> list[SourceEvent]:
         topic, partition = message.topic(), message.partition()
         if error.code() in OFFSET_LOST and topic is not None and partition is not None:
             return [OffsetLost(TopicPartition(topic, partition), error.str())]
+        if (topic, partition) in self._unvalidated and error.code() not in FENCED:
+            return []
         if error.code() == KafkaError._PARTITION_EOF:
             return [Reached(TopicPartition(str(topic), cast("int", partition)), cast("int", message.offset()))]
         if error.code() in FENCED:
@@ -180,7 +204,18 @@ class KafkaSource:
         starts = {p: start for p, start in starts.items() if p in held}
         if starts:
             self._consumer.incremental_unassign([KafkaPartition(p.topic, p.partition) for p in starts])
-            self._consumer.incremental_assign([_at(p, start) for p, start in starts.items()])
+            self._assign(starts)
+
+    def _assign(self, starts: Mapping[TopicPartition, Start]) -> None:
+        self._consumer.incremental_assign([_at(p, start) for p, start in starts.items()])
+        for partition, start in starts.items():
+            self._unvalidated.pop(partition, None)
+            if start.leader_epoch >= 0 and start.offset > 0:
+                self._unvalidated[partition] = start
+
+    def _forget(self, partitions: Collection[KafkaPartition]) -> None:
+        for partition in partitions:
+            self._unvalidated.pop(TopicPartition(partition.topic, partition.partition), None)
 
     def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit without waiting for the answer."""
@@ -196,15 +231,16 @@ class KafkaSource:
 
     # -- the group's calls -------------------------------------------------------------------------------------------
 
-    def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        starts = self._assignee.assigned([TopicPartition(p.topic, p.partition) for p in partitions])
-        consumer.incremental_assign([_at(partition, start) for partition, start in starts.items()])
+    def _on_assign(self, _consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._assign(self._assignee.assigned([TopicPartition(p.topic, p.partition) for p in partitions]))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._forget(partitions)
         self._assignee.revoked([TopicPartition(p.topic, p.partition) for p in partitions])
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._forget(partitions)
         self._assignee.lost([TopicPartition(p.topic, p.partition) for p in partitions])
         consumer.incremental_unassign(partitions)
 
