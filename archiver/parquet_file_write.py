@@ -105,7 +105,7 @@ def _add_leaves(path: str, array: pa.Array, leaves: list[tuple[str, pa.Array]]) 
 def _dictionary_pays(path: str, sample: pa.Array) -> bool:
     if path in _ALWAYS_DICTIONARY or pa.types.is_dictionary(sample.type):
         return True
-    if path in _NEVER_DICTIONARY or pa.types.is_boolean(sample.type) or not len(sample):
+    if path in _NEVER_DICTIONARY or pa.types.is_boolean(sample.type) or sample.null_count == len(sample):
         return False
     present: int = len(sample) - sample.null_count
     distinct: int = pc.count_distinct(sample).as_py()

@@ -95,7 +95,10 @@ def _encode(table: pa.Table, at: np.ndarray, frame: bytes, footer: Footer, where
     own = table.select(schema.arrow_schema.names)
     if len(at) < table.num_rows:
         own = own.take(pa.array(at))
-    return codec.encode(own.cast(schema.arrow_schema))
+    for index, field in enumerate(schema.arrow_schema):
+        if pa.types.is_null(field.type):
+            own = own.set_column(index, field, pa.nulls(own.num_rows))  # stored as booleans
+    return codec.encode(own)
 
 
 @lru_cache(maxsize=64)

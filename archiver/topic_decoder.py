@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from .avro import AvroCodec, SchemaUnsupported, WriterSchema
 from .event_date import EventTimes, choose_dates
-from .topic_decoder_columns import ColumnUnion, conform
+from .topic_decoder_columns import ColumnUnion, conform, why_unstorable
 from .topic_decoder_frames import CONFLUENT_SIZE, FrameGroup, group_by_frame
 
 EVENT_TIME_COLUMN = "occurred_at"
@@ -123,7 +123,7 @@ class _Errors:
     def add(self, positions: np.ndarray, kind: str, errors: Iterable[str]) -> None:
         self.positions.append(positions)
         self.kinds += [kind] * len(positions)
-        self.errors += [text if len(text) <= ERROR_CHARS_MAX else text[: ERROR_CHARS_MAX - 1] + "…" for text in errors]
+        self.errors += map(_bounded, errors)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -220,10 +220,14 @@ class TopicDecoder:
             text = self._schemas.text_by_fingerprint(frame[2:])
         if text is None:  # not remembered: the schema may arrive later
             return _Refused("unknown-schema", f"no schema is known for frame {frame.hex()}")
+        reason: object
         try:
             schema = WriterSchema(text)
-        except SchemaUnsupported as unsupported:
-            self._known[frame] = _Refused("unsupported-schema", f"frame {frame.hex()}: {unsupported}")
+            reason = why_unstorable(schema.arrow_schema)
+        except (SchemaUnsupported, UnicodeError) as unsupported:  # UnicodeError: names with lone surrogates
+            reason = unsupported
+        if reason is not None:
+            self._known[frame] = _Refused("unsupported-schema", f"frame {frame.hex()}: {reason}")
             return self._known[frame]
         writer = Writer(len(self.writers), frame, schema, self._new_codec(schema, frame=frame))
         self.writers.append(writer)
@@ -290,6 +294,12 @@ def _quarantined(batch: pa.RecordBatch, errors: _Errors) -> tuple[pa.RecordBatch
         names=["_value", "_error_kind", "_error"],
     )
     return records, columns
+
+
+def _bounded(text: str) -> str:
+    """Return a text that Arrow takes (a schema's text may hold lone surrogates) and that is not too long."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= ERROR_CHARS_MAX else text[: ERROR_CHARS_MAX - 1] + "…"
 
 
 def _describe_unframed(values: pa.Array, positions: np.ndarray) -> list[str]:

@@ -1,8 +1,48 @@
 """The own columns of a topic's files: the union over the writer schemas of one flush, and what doesn't fit into it."""
 
+import re
+
 import pyarrow as pa
 
 RESERVED = frozenset({"topic", "dt", "hr"})
+_NAME = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff.,;=(){}/\\\"'`]{1,255}")
+
+
+def why_unstorable(schema: pa.Schema) -> str | None:
+    """Return why a writer schema can't be columns of a file that every engine reads, or None if it can."""
+    for field in schema:
+        if field.name.startswith("_") or field.name.lower() in RESERVED:
+            return f"the field name {field.name!r} is reserved"
+        if not pa.types.is_null(field.type) and (reason := _why_unstorable(field, ())) is not None:
+            return reason
+    return _clashing_names(list(schema), ()) or None
+
+
+def _why_unstorable(field: pa.Field, path: tuple[str, ...]) -> str | None:
+    path = (*path, field.name)
+    if not _NAME.fullmatch(field.name):
+        return f"{'.'.join(path)!r} is no name for a column"
+    if pa.types.is_null(field.type):
+        return f"{'.'.join(path)}: a field of type null within another has no form in Parquet that readers agree on"
+    children = _children(field.type)
+    if pa.types.is_struct(field.type) and (clash := _clashing_names(children, path)):
+        return clash
+    return next((reason for child in children if (reason := _why_unstorable(child, path)) is not None), None)
+
+
+def _children(kind: pa.DataType) -> list[pa.Field]:
+    return [kind.field(at) for at in range(kind.num_fields)] if pa.types.is_nested(kind) else []
+
+
+def _clashing_names(fields: list[pa.Field], path: tuple[str, ...]) -> str:
+    seen: dict[str, str] = {}
+    for name in (field.name for field in fields):
+        if name.lower() in seen:
+            where = f" of {'.'.join(path)}" if path else ""
+            other = seen[name.lower()]
+            return f"the fields {other!r} and {name!r}{where} differ in case at most: engines can't tell them apart"
+        seen[name.lower()] = name
+    return ""
 
 
 class ColumnUnion:
@@ -13,17 +53,18 @@ class ColumnUnion:
         self._by_folded: dict[str, str] = {}
 
     def admit(self, schema: pa.Schema) -> str | None:
-        """Take a writer schema's columns in, all or none. Returns why it doesn't fit, or None when it is in."""
+        """Take a storable writer schema's columns in, all or none. Returns why it doesn't fit, None when it is in."""
         merged: dict[str, pa.DataType] = {}
         folded: dict[str, str] = {}
         for field in schema:
-            if field.name.startswith("_") or field.name.lower() in RESERVED:
-                return f"the field name {field.name!r} is reserved"
-            spelt = folded.get(field.name.lower(), self._by_folded.get(field.name.lower(), field.name))
-            if spelt != field.name or field.name in merged:
-                return f"the columns {field.name!r} and {spelt!r} differ in case only, which query engines can't tell"
+            spelt = self._by_folded.get(field.name.lower(), field.name)
+            if spelt != field.name:
+                return (
+                    f"the columns {field.name!r} and {spelt!r} differ in case only: query engines can't tell them apart"
+                )
+            kind = stored_type(field.type)
             known = self._types.get(field.name)
-            found = field.type if known is None else merge_types(known, field.type)
+            found = kind if known is None else merge_types(known, kind)
             if found is None:
                 return f"the column {field.name!r} is {field.type} here, and {known} in an earlier schema of this flush"
             merged[field.name] = found
@@ -35,6 +76,11 @@ class ColumnUnion:
     def fields(self, names: set[str]) -> list[pa.Field]:
         """Return the named columns in the union's order."""
         return [pa.field(name, kind) for name, kind in self._types.items() if name in names]
+
+
+def stored_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type that a column has in a file: a column of Avro's null is one of booleans that are all null."""
+    return pa.bool_() if pa.types.is_null(kind) else kind
 
 
 def merge_types(known: pa.DataType, other: pa.DataType) -> pa.DataType | None:

@@ -1,10 +1,13 @@
 """Records through the buffer into files and back: the promise of the format, over every shape of record."""
 
 import json
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from format_v1 import (
+    EVENT_ID,
     NOW_MS,
     Record,
     Schemas,
@@ -173,7 +176,7 @@ def test_each_reason_has_its_kind() -> None:
         b"\x00\x00\x00\x00\x08": "unknown-schema",
         frame(b"unknown-") + b"\x02": "unknown-schema",
         frame(b"unsupp--") + b"\x00\x00": "unsupported-schema",
-        frame(b"reserved") + b"\x02": "schema-conflict",
+        frame(b"reserved") + b"\x02": "unsupported-schema",
         old[:10]: "bad-body",
         old[:-1]: "bad-body",
         old + b"\x00": "bad-body",
@@ -234,3 +237,75 @@ def test_body_of_the_same_text_is_what_fastavro_writes() -> None:
     held.add(batch_of(records))
     back = restored(held.build(context()))
     assert back[0]["value"][10:] == body(Schemas().texts[b"new-----"], event)
+
+
+EVERY_TYPE = schema_text(
+    ("nothing", "null"),
+    ("flag", "boolean"),
+    ("number", ["int", "null"]),
+    ("ratio", "float"),
+    ("day", {"type": "int", "logicalType": "date"}),
+    ("local", {"type": "long", "logicalType": "local-timestamp-millis"}),
+    ("price", {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}),
+    ("raw", "bytes"),
+    ("kinds", {"type": "array", "items": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}}),
+    (
+        "places",
+        {
+            "type": "map",
+            "values": {
+                "type": "record",
+                "name": "Spot",
+                "fields": [{"name": "x", "type": ["null", "double"]}, {"name": "id", "type": EVENT_ID}],
+            },
+        },
+    ),
+)
+
+
+def test_every_type_of_column_comes_back() -> None:
+    """Each Avro type that has a column survives the file, nested too, and its columns stand for the value."""
+    value = {
+        "nothing": None,
+        "flag": True,
+        "number": None,
+        "ratio": float("-inf"),
+        "day": -1,
+        "local": -(2**40),
+        "price": Decimal("-12.34"),
+        "raw": b"\x00",
+        "kinds": ["B", "A", "B"],
+        "places": {"": {"x": None, "id": bytes(16)}, "b": {"x": 0.1, "id": bytes(range(16))}},
+    }
+    other = {**value, "flag": False, "number": 5, "day": 20_000, "raw": b"", "kinds": [], "places": {}}
+    values = [frame(b"every---") + body(EVERY_TYPE, each) for each in (value, other)]
+    rows, _ = one_file([record(0, at, values[at % 2]) for at in range(200)], Schemas({b"every---": EVERY_TYPE}))
+    assert {row["_frame"] for row in rows} == {frame(b"every---")}
+    assert [row["nothing"] for row in rows[:2]] == [None, None]
+    assert rows[0]["places"] == [("", {"x": None, "id": bytes(16)}), ("b", {"x": 0.1, "id": bytes(range(16))})]
+    assert rows[0]["price"] == Decimal("-12.34")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        "{",
+        '{"type": "record"}',
+        '{"type": "record", "name": "x", "fields": [{"name": "\\ud800", "type": "long"}]}',
+        '{"type": "record", "name": "x", "fields": [{"name": "a", "type": "\\ud800"}]}',
+        '{"type": "record", "name": "x", "fields": [{"name": "a\\u0000b", "type": "long"}]}',
+        schema_text(("a", {"type": "enum", "name": "E", "symbols": ["\ud800"]})),
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:40],
+)
+def test_no_schema_text_stops_the_archiver(text: str) -> None:
+    """Whatever a schema's text is, its records are quarantined, and come back."""
+    records = [record(0, 0, frame(b"strange-") + b"\x02")]
+    held = buffer(Schemas({b"strange-": text}))
+    held.add(batch_of(records))
+    files = held.build(context())
+    assert restored(files) == records
+    assert read(files[0]).table["_error_kind"].to_pylist() == ["unsupported-schema"]

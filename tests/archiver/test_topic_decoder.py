@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.archiver.topic_decoder import TopicDecoder, TopicSettings
-from headrace.archiver.topic_decoder_columns import ColumnUnion, merge_types
+from headrace.archiver.topic_decoder_columns import ColumnUnion, merge_types, why_unstorable
 from headrace.archiver.topic_decoder_frames import group_by_frame
 
 
@@ -121,12 +121,39 @@ def test_a_union_takes_all_of_a_schema_or_nothing() -> None:
     assert [field.name for field in union.fields({"a", "b"})] == ["a"]
 
 
-@pytest.mark.parametrize("name", ["_x", "topic", "DT", "hr"])
-def test_reserved_names_don_t_become_columns(name: str) -> None:
-    """Names that the archive uses itself are refused."""
-    reason = ColumnUnion().admit(pa.schema({name: pa.int64()}))
-    assert reason is not None
-    assert "reserved" in reason
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"_x": pa.int64()}, "reserved"),
+        ({"topic": pa.int64()}, "reserved"),
+        ({"DT": pa.int64()}, "reserved"),
+        ({"hr": pa.int64()}, "reserved"),
+        ({"a b": pa.int64()}, "no name for a column"),
+        ({"a.b": pa.int64()}, "no name for a column"),
+        ({"a": pa.list_(pa.struct({"x\n": pa.int64()}))}, "no name for a column"),
+        ({"a": pa.int64(), "A": pa.int64()}, "'a' and 'A' differ in case"),
+        ({"s": pa.struct({"a": pa.int64(), "A": pa.int64()})}, "'a' and 'A' of s differ in case"),
+        ({"s": pa.struct({"a": pa.null()})}, "s.a: a field of type null within another"),
+        ({"m": pa.map_(pa.string(), pa.null())}, "of type null within another"),
+    ],
+    ids=str,
+)
+def test_what_no_file_can_hold_is_refused(fields: dict[str, pa.DataType], reason: str) -> None:
+    """Names that the archive uses itself or engines choke on, and nested nulls, are refused, with the place."""
+    found = why_unstorable(pa.schema(fields))
+    assert found is not None
+    assert reason in found
+
+
+def test_ordinary_schemas_are_storable() -> None:
+    """Anything else is fine: nested names, other letters, and a column of nulls, which is kept as booleans."""
+    schema = pa.schema(
+        {"dt_": pa.int64(), "ü": pa.list_(pa.struct({"_x": pa.int64(), "dt": pa.int8()})), "n": pa.null()}
+    )
+    assert why_unstorable(schema) is None
+    union = ColumnUnion()
+    assert union.admit(schema) is None
+    assert union.fields({"n"}) == [pa.field("n", pa.bool_())]
 
 
 def test_records_grow_and_nothing_else_does() -> None:
