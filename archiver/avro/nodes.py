@@ -193,23 +193,6 @@ def has_fixed_length_forms(node: Node) -> bool:
             return True
 
 
-def has_decimals(node: Node) -> bool:
-    """Tell whether a decimal lies anywhere below."""
-    match node:
-        case Decimal():
-            return True
-        case Nullable():
-            return has_decimals(node.inner)
-        case Record():
-            return any(has_decimals(field) for _, field in node.fields)
-        case Array():
-            return has_decimals(node.items)
-        case Map():
-            return has_decimals(node.entry)
-        case _:
-            return False
-
-
 def plain_schema(node: Node, names: list[str]) -> Any:  # noqa: PLR0911 - one case a kind of node
     """Return an equal Avro schema as JSON values, with names of its own and no logical type but decimal.
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.archiver.avro import AvroCodec, EncodeError, WriterSchema
+from headrace.archiver.avro.columns import ForeignArray, adopt
 from headrace.archiver.avro.container import BlockReader
 from headrace.archiver.avro.rows import RowReader
 
@@ -178,6 +179,81 @@ def test_values_that_swallow_others_and_make_up_rows_are_found() -> None:
     assert list(found.errors) == [30]
     assert codec.encode(found.columns).to_pylist() == values[:30] + values[31:]
     assert found.canonical.all()
+
+
+def test_another_frame_among_the_values_is_an_error(events: list[bytes], codec: AvroCodec) -> None:
+    """A value of another schema does not pass, however alike the bodies are, also where only lengths are checked."""
+    stray = b"\xc3\x01ABCDEFGH" + events[5][len(FRAME) :]
+    found = past_the_first(codec).decode(binary([*events[:90], stray, *events[90:200]]))
+    assert list(found.errors) == [90]
+    assert "frame" in found.errors[90]
+    assert codec.encode(found.columns).to_pylist() == events[:200]
+
+
+@pytest.mark.parametrize("size", [None, 16, 20])
+@pytest.mark.parametrize("digits", [1, 18, 19, 20, 38])
+def test_decimals_beyond_their_precision_are_errors(size: int | None, digits: int) -> None:
+    """The greatest and least numbers of so many digits are read, those beyond them are not, down to the last bit."""
+    kind: dict[str, Any] = {"type": "bytes"} if size is None else {"type": "fixed", "name": "F", "size": size}
+    codec = AvroCodec(WriterSchema(record(d=kind | {"logicalType": "decimal", "precision": digits})), frame=FRAME)
+    most = 10**digits - 1
+    numbers = [0, most, -most, most + 1, -most - 1, 2**127 - 1, -(2**127), 2**64, -(2**64), -1]
+    bodies = [number_.to_bytes(16 if size is None else size, "big", signed=True) for number_ in numbers]
+    values = [FRAME + (b"\x20" if size is None else b"") + body for body in bodies]
+    zero = FRAME + (b"\x02\x00" if size is None else bytes(size))
+    for value, number_ in zip(values, numbers, strict=True):
+        found = codec.decode(binary([zero] * 70 + [value]))
+        if abs(number_) <= most:
+            assert not found.errors
+            assert int(found.columns.column("d")[70].as_py()) == number_
+        else:
+            assert list(found.errors) == [70]
+            assert f"more than {digits} digits" in found.errors[70]
+    assert codec.vectorised
+
+
+def test_the_reader_is_not_tried_again_and_again_on_values_that_no_block_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a batch's values are as a rule not canonical, a block or two show it, and the rest is read strictly."""
+    reads = []
+
+    class CountingReader(BlockReader):
+        def read(self, values: pa.BinaryArray) -> pa.RecordBatch:
+            reads.append(len(values))
+            return super().read(values)
+
+    codec = AvroCodec(WriterSchema(LISTS), frame=FRAME)
+    monkeypatch.setattr(codec._rows, "_blocks", CountingReader(WriterSchema(LISTS).root, FRAME))
+    found = codec.decode(binary([FRAME + b"\x01\x04\x02a\x00\x02"] * 5_000))
+    assert found.ok.all()
+    assert not found.canonical.any()
+    assert reads == [5_000]
+
+
+def test_indices_beyond_an_enum_are_never_adopted() -> None:
+    """Should a reader hand out a dictionary index that no symbol has, its array is refused."""
+    (_, node) = WriterSchema(record(e={"type": "enum", "name": "E", "symbols": ["A", "B"]})).root.fields[0]
+    for index in (2, -1):
+        indices = pa.array([0, index, None], pa.int32())
+        array = pa.DictionaryArray.from_arrays(indices, pa.array(["A", "B"]), safe=False)
+        with pytest.raises(ForeignArray):
+            adopt(node, array)
+
+
+def test_what_lies_under_nulls_is_not_written() -> None:
+    """A null list that spans items, and fields below a null record, may hold anything."""
+    items = pa.array(["a", None, "b"])
+    lists = pa.Array.from_buffers(
+        pa.list_(pa.string()),
+        3,
+        [pa.py_buffer(b"\x05"), pa.array([0, 1, 2, 3], pa.int32()).buffers()[1]],
+        children=[items],
+    )
+    codec = AvroCodec(WriterSchema(record(tags=["null", {"type": "array", "items": "string"}])), frame=b"")
+    assert codec.encode(pa.table({"tags": lists})).to_pylist() == [b"\x02\x02\x02a\x00", b"\x00", b"\x02\x02\x02b\x00"]
+    inner = {"type": "record", "name": "S", "fields": [{"name": "x", "type": "string"}]}
+    records = pa.StructArray.from_arrays([pa.array(["a", None, "b"])], names=["x"], mask=pa.array([False, True, False]))
+    codec = AvroCodec(WriterSchema(record(s=["null", inner])), frame=b"")
+    assert codec.encode(pa.table({"s": records})).to_pylist() == [b"\x02\x02a", b"\x00", b"\x02\x02b"]
 
 
 def test_arrays_in_other_block_forms_decode_without_being_canonical() -> None:

@@ -242,6 +242,7 @@ def test_what_fastavro_writes_decodes_to_the_records_and_encodes_to_the_same_byt
         assert each.columns.schema.equals(writer.arrow_schema)
         assert plain_rows(each.columns) == rows
         assert codec.encode(each.columns).to_pylist() == values
+        assert codec.encode(each.columns.slice(3, 41)).to_pylist() == values[3:44]
         assert each.canonical.all()
         each.columns.validate(full=True)
     assert codec.decoder_disagreements == 0
