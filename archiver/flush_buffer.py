@@ -76,7 +76,7 @@ class FlushBuffer:
         """Forget all rows."""
         self._held: dict[tuple[Kind, int], HeldRows] = {}
         self._parts: dict[tuple[Kind, int, int], _PartStream] = {}
-        self._decoder.forget_columns()
+        self._decoder.writers.forget_columns()
         self.rows_by_partition: dict[int, int] = {}
         self.quarantined: dict[int, int] = {}
         self.max_timestamps: dict[int, int] = {}
@@ -183,7 +183,7 @@ class FlushBuffer:
             if not self._held[where].rows:
                 del self._held[where]
         if not self._held:
-            self._decoder.forget_columns()
+            self._decoder.writers.forget_columns()
 
     def build(self, context: FileContext, partitions: Collection[int] | None = None) -> list[BuiltFile]:
         """Build the files of the held rows, or of some partitions: at most one of each kind for each date.
@@ -218,7 +218,7 @@ class FlushBuffer:
         dt = date_text(day)
         held = self._held[kind, day]
         rows = held.sorted_rows([part.partition for part in parts])
-        schemas = rows.writers(self._decoder.writers) if kind == "data" else []
+        schemas = rows.writers(self._decoder.writers.all) if kind == "data" else []
         footer = Footer(
             kind=kind,
             topic=context.topic,
@@ -237,7 +237,7 @@ class FlushBuffer:
         )
         bounds = row_group_bounds(total)
         if kind == "data":
-            groups = rows.data_tables(bounds, schemas, self._decoder.union)
+            groups = rows.data_tables(bounds, schemas, self._decoder.writers.union)
         else:
             groups = rows.quarantine_tables(bounds)
         body = write_file(groups, footer, extent)

@@ -6,34 +6,28 @@ order. Nothing is dropped: every record comes out as a data row or as a quaranti
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from .avro import AvroCodec, SchemaUnsupported, WriterSchema
+from .avro import AvroCodec
 from .event_date import EventTimes, choose_dates
-from .topic_decoder_columns import ColumnUnion, conform, why_unstorable
-from .topic_decoder_frames import CONFLUENT_SIZE, FrameGroup, group_by_frame
+from .topic_decoder_columns import ColumnUnion, conform
+from .topic_decoder_frames import FrameGroup, group_by_frame
+from .topic_decoder_writers import Refused, SchemaSource, Writer, Writers
+
+__all__ = ["Rows", "SchemaSource", "TopicDecoder", "TopicSettings", "Writer"]
 
 EVENT_TIME_COLUMN = "occurred_at"
 ERROR_CHARS_MAX = 500
+UNKNOWN_FRAMES_MAX = 32
+"""So many unknown frames are looked up for one batch, those with the most rows first."""
+
 SCHEMA_COLUMN = "_schema"  # index into the decoder's writers, -1 for none; becomes `_frame` when a file is written
 NO_SCHEMA = -1
 
 QUARANTINE_KINDS = ("undecodable", "unknown-schema", "unsupported-schema", "schema-conflict", "bad-body")
-
-
-class SchemaSource(Protocol):
-    """Where writer schemas come from. Errors of the place itself are raised, never answered with None."""
-
-    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
-        """Return the schema text for a CRC-64-AVRO fingerprint (8 bytes, as in the frame), None if there is none."""
-        ...
-
-    def text_by_registry_id(self, schema_id: int) -> str | None:
-        """Return the schema text for a registry's id, None if there is none or no registry is configured."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +56,6 @@ class TopicSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
-    """A writer schema that rows were decoded with. `index` is its number in SCHEMA_COLUMN."""
-
-    index: int
-    frame: bytes
-    schema: WriterSchema
-    codec: AvroCodec
-
-
-@dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one batch that go to one kind of file, in the batch's order.
 
@@ -91,15 +75,6 @@ class Decoded:
     data: Rows
     quarantine: Rows | None
     dt_exceptions: int
-
-
-class _Refused(Exception):
-    """The rows of a frame can't be decoded; they are quarantined with this kind and text."""
-
-    def __init__(self, kind: str, error: str) -> None:
-        super().__init__(error)
-        self.kind = kind
-        self.error = error
 
 
 @dataclass(slots=True)
@@ -139,17 +114,8 @@ class TopicDecoder:
         *,
         new_codec: Callable[..., AvroCodec] = AvroCodec,
     ) -> None:
-        self.writers: list[Writer] = []
+        self.writers = Writers(schemas, new_codec)
         self._settings = settings
-        self._schemas = schemas
-        self._new_codec = new_codec
-        self._known: dict[bytes, Writer | _Refused] = {}
-        self.forget_columns()
-
-    def forget_columns(self) -> None:
-        """Begin a new flush: what its columns are is open again."""
-        self.union = ColumnUnion()
-        self._fits: dict[bytes, str | None] = {}
 
     def decode(self, batch: pa.RecordBatch) -> Decoded:
         """Decode a batch in RECORD_SCHEMA. Raises what the schema source raises."""
@@ -158,14 +124,14 @@ class TopicDecoder:
             return self._dated(batch, columns, None)
         found = group_by_frame(batch.column(5))
         errors = _Errors()
-        pieces = [piece for group in found.groups if (piece := self._decode_group(batch, group, errors)) is not None]
+        pieces = [piece for group in self._asked(found.groups, errors) if (piece := self._piece(batch, group, errors))]
         if len(found.tombstones):
             pieces.append(_Piece(None, found.tombstones, None, NO_SCHEMA))
         if len(found.unframed):
             errors.add(found.unframed, "undecodable", _describe_unframed(batch.column(5), found.unframed))
         if len(pieces) == 1 and pieces[0].positions is None:
             return self._dated(batch, _whole(pieces[0], batch), None)
-        records, columns = _assemble(pieces, batch, self.union)
+        records, columns = _assemble(pieces, batch, self.writers.union)
         return self._dated(records, columns, _quarantined(batch, errors) if len(errors) else None)
 
     def _dated(
@@ -181,12 +147,26 @@ class TopicDecoder:
             quarantine = Rows(bad[0], bad[1], days)
         return Decoded(Rows(records, columns, dates.days), quarantine, dates.exceptions)
 
-    def _decode_group(self, batch: pa.RecordBatch, group: FrameGroup, errors: _Errors) -> _Piece | None:
+    def _asked(self, groups: list[FrameGroup], errors: _Errors) -> list[FrameGroup]:
+        """Leave out the rarest of very many unknown frames, each of which would cost a request: noise, not schemas."""
+        unknown = [group for group in groups if not self.writers.knows(group.frame)]
+        if len(unknown) <= UNKNOWN_FRAMES_MAX:
+            return groups
+        unknown.sort(key=lambda group: 0 if group.positions is None else -len(group.positions))
+        skipped = unknown[UNKNOWN_FRAMES_MAX:]
+        for group in skipped:
+            text = f"frame {group.frame.hex()} is one of {len(unknown)} unknown ones in a batch, and was not looked up"
+            positions = group.positions if group.positions is not None else np.arange(0)
+            errors.add(positions, "unknown-schema", [text] * len(positions))
+        left_out = {group.frame for group in skipped}
+        return [group for group in groups if group.frame not in left_out]
+
+    def _piece(self, batch: pa.RecordBatch, group: FrameGroup, errors: _Errors) -> _Piece | None:
         every = group.positions is None
         positions = np.arange(batch.num_rows) if group.positions is None else group.positions
         try:
-            writer = self._writer(group.frame)
-        except _Refused as refused:
+            writer = self.writers.get(group.frame)
+        except Refused as refused:
             errors.add(positions, refused.kind, [refused.error] * len(positions))
             return None
         values = batch.column(5)
@@ -199,40 +179,6 @@ class TopicDecoder:
                 return None
             return _Piece(rows.columns, positions[rows.ok], rows.canonical, writer.index)
         return _Piece(rows.columns, None if whole else positions, rows.canonical, writer.index)
-
-    def _writer(self, frame: bytes) -> Writer:
-        known = self._known.get(frame)
-        if known is None:
-            known = self._find_writer(frame)
-        if isinstance(known, _Refused):
-            raise known
-        if frame not in self._fits:
-            self._fits[frame] = self.union.admit(known.schema.arrow_schema)
-        conflict = self._fits[frame]
-        if conflict is not None:
-            raise _Refused("schema-conflict", f"the schema of frame {frame.hex()} does not fit: {conflict}")
-        return known
-
-    def _find_writer(self, frame: bytes) -> Writer | _Refused:
-        if len(frame) == CONFLUENT_SIZE:
-            text = self._schemas.text_by_registry_id(int.from_bytes(frame[1:], "big"))
-        else:
-            text = self._schemas.text_by_fingerprint(frame[2:])
-        if text is None:  # not remembered: the schema may arrive later
-            return _Refused("unknown-schema", f"no schema is known for frame {frame.hex()}")
-        reason: object
-        try:
-            schema = WriterSchema(text)
-            reason = why_unstorable(schema.arrow_schema)
-        except (SchemaUnsupported, UnicodeError) as unsupported:  # UnicodeError: names with lone surrogates
-            reason = unsupported
-        if reason is not None:
-            self._known[frame] = _Refused("unsupported-schema", f"frame {frame.hex()}: {reason}")
-            return self._known[frame]
-        writer = Writer(len(self.writers), frame, schema, self._new_codec(schema, frame=frame))
-        self.writers.append(writer)
-        self._known[frame] = writer
-        return writer
 
 
 def _with_record_columns(own: pa.RecordBatch | None, rows: int, writers: np.ndarray | int, value: pa.Array) -> Any:

@@ -77,7 +77,12 @@ def _group_mixed(values: pa.BinaryArray, starts: np.ndarray, lengths: np.ndarray
         FrameGroup(CONFLUENT_MAGIC + identity, positions)
         for identity, positions in _by_identity(data, starts, np.flatnonzero(confluent), len(CONFLUENT_MAGIC), "<u4")
     ]
+    groups.sort(key=_first_position)  # the schema that came first decides what a column is
     return FrameGroups(groups, np.flatnonzero(~present), np.flatnonzero(present & ~single & ~confluent))
+
+
+def _first_position(group: FrameGroup) -> int:
+    return 0 if group.positions is None else int(group.positions[0])
 
 
 def _by_identity(

@@ -7,7 +7,7 @@ from format_v1 import DAY_US, NOW_MS, Record, Schemas, batch_of, frame, old_even
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.archiver.topic_decoder import TopicDecoder, TopicSettings
+from headrace.archiver.topic_decoder import UNKNOWN_FRAMES_MAX, TopicDecoder, TopicSettings
 from headrace.archiver.topic_decoder_columns import ColumnUnion, merge_types, why_unstorable
 from headrace.archiver.topic_decoder_frames import group_by_frame
 
@@ -35,6 +35,27 @@ def test_a_schema_source_that_fails_is_not_an_unknown_schema() -> None:
     decoder = TopicDecoder(TopicSettings("pin"), Failing())
     with pytest.raises(ConnectionError, match="no answer"):
         decoder.decode(batch_of([record(0, 0, value_of(b"old-----", old_event()))]))
+
+
+def test_noise_costs_a_bounded_number_of_requests() -> None:
+    """Of very many unknown frames in a batch only some are asked for, and those of most rows first."""
+    noise = [frame(b"%08d" % at) + b"\x00" for at in range(1000)]
+    records = [record(0, at, value) for at, value in enumerate([*noise, *[value_of(b"old-----", old_event())] * 2])]
+    schemas = Schemas()
+    decoded = TopicDecoder(TopicSettings("pin"), schemas).decode(batch_of(records))
+    assert schemas.asked == UNKNOWN_FRAMES_MAX
+    assert decoded.data.records["offset"].to_pylist() == [1000, 1001]
+    assert decoded.quarantine is not None
+    assert set(decoded.quarantine.columns["_error_kind"].to_pylist()) == {"unknown-schema"}
+
+
+def test_the_schema_that_came_first_decides() -> None:
+    """Of two schemas in a batch that disagree, the one whose record came first is decoded."""
+    old, other = value_of(b"old-----", old_event()), frame(b"conflict") + b"\x02a"
+    for values in ([old, other], [other, old]):
+        records = [record(0, at, value) for at, value in enumerate(values)]
+        decoded = TopicDecoder(TopicSettings("pin"), Schemas()).decode(batch_of(records))
+        assert decoded.data.records["offset"].to_pylist() == [0]
 
 
 def test_the_usual_batch_is_not_copied() -> None:
