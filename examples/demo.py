@@ -62,6 +62,7 @@ class Demo:
             forked, archiving_ones = archiving.workers(app, stage.APP_WORKERS), archiving.workers(archiver, WORKERS)
             screen.say(f"app at http://127.0.0.1:{port}: gunicorn {app.pid}, workers {forked}")
             screen.say(f"headrace archive {archiver.pid}, workers {archiving_ones}")
+            archiving.wait_until_reading(archiver)
         with screen.step("Drive HTTP load at the app, and kill -9 an archiver worker in the middle"):
             driven = self.drive(port, app, archiver)
         with screen.step("Wait until all of it is durable in S3: headrace lag"):
@@ -73,7 +74,7 @@ class Demo:
         ):
             for topic in load.TOPICS:
                 archiving.replay(screen, self.env, topic)
-        with screen.step("Compare original and replayed topics record by record, with an independent consumer"):
+        with screen.step("Compare originals and replays, record by record, with an independent consumer"):
             verdicts = [self.judge(topic, driven, archived) for topic in load.TOPICS]
             screen.say("compared per partition and in order: key, value, headers, timestamp")
         screen.plain()

@@ -42,6 +42,21 @@ def workers(program: Program, count: int) -> list[int]:
     return children(program.pid)
 
 
+def said(program: Program, words: str) -> bool:
+    """Say whether a program has logged these words."""
+    return words in program.log.read_text(errors="replace")
+
+
+def wait_until_reading(archiver: Program) -> None:
+    """Return once the archiver reads from Kafka."""
+
+    def reading() -> bool:
+        archiver.check()
+        return said(archiver, ": reading ")
+
+    wait_for(reading, READY_S, f"the archiver's first partitions; see {archiver.log}")
+
+
 class Victim:
     """Kills one worker of the archiver with SIGKILL when the time has come, and sees that another takes its place."""
 
@@ -55,10 +70,10 @@ class Victim:
         self._others: set[int] = set()
 
     def tend(self, share: float) -> None:
-        """Do what is due when `share` (0 to 1) of the load is through."""
+        """Do what is due when `share` (0 to 1) of the load is through. It kills in the middle, after first commits."""
         self._archiver.check()
         if self.killed is None:
-            if share >= 0.5:
+            if share >= 0.5 and said(self._archiver, ": commit ") or share >= 1.0:
                 self._kill()
         elif self.successor is None:
             new = set(children(self._archiver.pid)) - self._others - {self.killed}
@@ -67,10 +82,11 @@ class Victim:
                 self._away_s = time.monotonic() - self._killed_at
 
     def settle(self, screen: Screen) -> None:
-        """Wait for the successor and say what happened. Raises Failed when there is none."""
-        self.tend(1.0)
+        """Wait for the successor, and say so if that is news. Raises Failed when there is none."""
+        known = self.successor
         wait_for(self._arrived, READY_S, f"a worker in place of the killed one; see {self._archiver.log}")
-        screen.say(self.story(), "yellow")
+        if known is None:
+            screen.say(self.story())
 
     def story(self) -> str:
         """Return what happened so far, for people."""

@@ -32,7 +32,7 @@ class Screen:
     def step(self, title: str) -> Iterator[None]:
         """Show a step's title, and how long the step took when it went well."""
         self._number += 1
-        self.console.print(f"\n[bold cyan]{self._number}[/] [bold]{escape(title)}[/]", highlight=False)
+        self.console.print(f"\n[bold cyan]{self._number}[/] [bold]{escape(title)}[/]", highlight=False, soft_wrap=True)
         began = self._clock()
         yield
         self.console.print(f"   [dim]{self._clock() - began:.1f} s[/]", highlight=False)
