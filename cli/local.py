@@ -103,7 +103,7 @@ def up(
     starting = False
     click.echo("" if fresh else "already running")
     _describe(instance, folder, detach=detach or not fresh)
-    if fresh and not detach:
+    if stop.is_set() or (fresh and not detach):  # a signal may have come in the start's last moment
         _watch(instance, stop)
 
 

@@ -12,7 +12,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from .errors import LocalError
 
@@ -86,18 +88,8 @@ class Process:
         LocalError when it could not even be written.
         """
         self._launch(["/bin/sh", "-c", _DETACH, _WRITE_PID_THEN_EXEC], arguments, folder, env).wait()
-        try:
-            self._await_pid_file()
-        except BaseException:  # interrupted: who cleans up after us must be able to find the server
-            self._await_pid_file()
-            raise
-
-    def _await_pid_file(self) -> None:
-        deadline = time.monotonic() + _PID_TIMEOUT_S
-        while not self.pid_file.exists():
-            if time.monotonic() > deadline:
-                raise LocalError(f"could not start {self.name}:\n{self.log_tail()}")
-            time.sleep(_POLL_S)
+        if not self.pid_file.exists():
+            raise LocalError(f"could not start {self.name} ({arguments[0]}):\n{self.log_tail()}")
 
     def run(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], timeout_s: float) -> int:
         """Run a program that ends by itself, under the same pid file, and return its exit code."""
@@ -114,24 +106,48 @@ class Process:
     def _launch(
         self, shell: Sequence[str], arguments: Sequence[str], folder: Path, env: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
+        """Start `shell` with the arguments and return when the pid file is there, or can't be written.
+
+        In a thread, since Ctrl-C interrupts the main thread only, and leaving this block waits for the other one: so
+        who cleans up after an interruption finds the pid file of what was just being started.
+        """
         if self.marker not in arguments:
             raise ValueError(f"{self.name}: the command line does not hold its marker {self.marker}")
         try:
             self.pid_file.parent.mkdir(parents=True, exist_ok=True)
             self.log_file.parent.mkdir(parents=True, exist_ok=True)
             self.pid_file.unlink(missing_ok=True)
-            with self.log_file.open("ab") as log:
-                return subprocess.Popen(
-                    [*shell, str(self.pid_file), *arguments],
-                    cwd=folder,
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            with self.log_file.open("ab") as log, ThreadPoolExecutor(1) as thread:
+                return thread.submit(self._spawn, [*shell, str(self.pid_file), *arguments], folder, env, log).result()
         except OSError as error:
             raise LocalError(f"could not start {self.name} ({arguments[0]}): {error}") from error
+
+    def _spawn(
+        self, command: Sequence[str], folder: Path, env: Mapping[str, str], log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _PID_TIMEOUT_S
+        while not self._has_begun(child) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return child
+
+    def _has_begun(self, shell: subprocess.Popen[bytes]) -> bool:
+        try:
+            pid = int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return False
+        # In the middle of exec a process has no command line, so it could not be recognised as ours.
+        line = " ".join(command_line(pid))
+        is_server = line != "" and not line.startswith(f"/bin/sh -c {_WRITE_PID_THEN_EXEC}")
+        return is_server or (shell.poll() is not None and not is_alive(pid))
 
     def stop(self, grace_s: float) -> None:
         """End the server: SIGTERM, then SIGKILL after `grace_s` seconds (at once when it is 0). Removes the pid file.
