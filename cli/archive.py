@@ -49,7 +49,11 @@ MIB = 1 << 20
 @click.option("--flush-rows", default=1_000_000, show_default=True, metavar="ROWS", help="Commit a topic at so many.")
 @click.option("--flush-mib", default=96, show_default=True, metavar="MIB", help="Commit a topic at so much memory.")
 @click.option(
-    "--memory-mib", default=256, show_default=True, metavar="MIB", help="Budget a worker, fetch queue included."
+    "--memory-mib",
+    default=256,
+    show_default=True,
+    metavar="MIB",
+    help="A worker's bound on uncommitted records and fetch queue; files in the making come on top.",
 )
 @click.option("--schema-topic", default=SCHEMA_TOPIC, show_default=True, help="Where writer schemas are published.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
