@@ -1,6 +1,7 @@
 """`headrace produce TYPE`: logs events of one type from JSON lines on standard input."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -60,15 +61,19 @@ def command(
         fail(f"there is no event type {event_type}; there are {', '.join(sorted(classes))}", EXIT_USAGE)
     target = topic or event_type
     _check_topic(kafka, target, new_partitions)
+    # What matters of it is in last_error, which is shown at the end.
+    logging.getLogger("headrace.producer.librdkafka").setLevel(logging.CRITICAL)
     log = EventLog(service=service, kafka=kafka, topic=target, when_full="block", block_s_max=timeout_s)
     run = _Run(log, classes[event_type], strict=strict)
     interrupted = False
     try:
         run.read(sys.stdin.buffer)
+        delivered = log.close(timeout_s)
     except KeyboardInterrupt:
         interrupted = True
-        click.echo("interrupted: delivering what was read", err=True)
-    delivered = log.close(timeout_s)
+        click.echo("interrupted: delivering what was read (again to give up)", err=True)
+        delivered = log.close(timeout_s)
+    run.end_progress()
     counts = log.counts()
     lost = run.good - counts.acked
     click.echo(f"{run.good} events read, {counts.acked} delivered to {target}, {run.bad} bad lines", err=True)
@@ -120,6 +125,11 @@ class _Run:
         if self._terminal and time.monotonic() - self._shown >= _PROGRESS_S:
             self._shown = time.monotonic()
             click.echo(f"\r{self.good} events read, {self._log.counts().acked} delivered", err=True, nl=False)
+
+    def end_progress(self) -> None:
+        """Clear the progress line, so that what follows begins at the left."""
+        if self._terminal:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -74,9 +74,14 @@ def show(event_type: str, folder: Path | None, form: str | None) -> None:
 
 @command.command("check")
 @_folder_argument
-@click.option("--against", type=click.Choice(["kafka"]), help="Also compare with the schemas published to Kafka.")
+@click.option(
+    "--against",
+    type=click.Choice(["kafka", "archive"]),
+    help="Also compare with the schemas published to Kafka, or kept in the archive.",
+)
 @click.option("--kafka", envvar="HEADRACE_KAFKA", metavar="HOST:PORT[,...]", help="Kafka's bootstrap servers.")
-def check_folder(folder: Path | None, against: str | None, kafka: str | None) -> None:
+@click.option("--archive", envvar="HEADRACE_ARCHIVE", metavar="s3://BUCKET/PREFIX", help="Where the archive lies.")
+def check_folder(folder: Path | None, against: str | None, kafka: str | None, archive: str | None) -> None:
     """Check a FOLDER of schemas: its rules, all pairs of versions, and that no release changed.
 
     Without FOLDER, headrace's own types are checked. Exit code 1 when a rule is broken: file, field, rule, what to do.
@@ -86,10 +91,11 @@ def check_folder(folder: Path | None, against: str | None, kafka: str | None) ->
         found = check(read)
     except SchemaError as error:
         fail(str(error), EXIT_WRONG)
-    if against == "kafka":
-        if not kafka:
-            fail("--against kafka needs --kafka HOST:PORT, or HEADRACE_KAFKA", EXIT_USAGE)
-        found += _against_kafka(read, kafka)
+    if against is not None:
+        address = kafka if against == "kafka" else archive
+        if not address:
+            fail(f"--against {against} needs --{against}, or HEADRACE_{against.upper()}", EXIT_USAGE)
+        found += _compared(read, _in_kafka(address) if against == "kafka" else _in_archive(address))
     for violation in found:
         click.echo(str(violation), err=True)
     if found:
@@ -176,25 +182,37 @@ def _fingerprint(folder: SchemaFolder, event_type: str) -> bytes:
         fail(f"{folder.current[event_type].path}: {error}", EXIT_WRONG)
 
 
-def _against_kafka(folder: SchemaFolder, kafka: str) -> list[Violation]:
-    """Compare each current schema with what was published under its full name."""
+def _compared(folder: SchemaFolder, elsewhere: list[tuple[str, str]]) -> list[Violation]:
+    """Compare each current schema with what is elsewhere under its full name; `elsewhere` is (origin, text)."""
+    found: list[Violation] = []
+    for origin, text in elsewhere:
+        try:
+            schema = load(text, origin)
+        except SchemaError:
+            continue  # not ours to judge: other tools may publish there
+        for file in folder.current.values():
+            if all(schema.get(name) == file.schema.get(name) for name in ("name", "namespace")):
+                found += compare_all([(origin, schema), (file.label, file.schema)])
+    return found
+
+
+def _in_kafka(kafka: str) -> list[tuple[str, str]]:
+    """Return what is published to Kafka."""
     try:
-        published = read_published(kafka)
+        return [(f"Kafka's {key.hex()}", text) for key, text in read_published(kafka)]
     except UnknownTopic:
         return []  # nothing was published yet
     except KafkaUnreachable as error:
         fail(str(error), EXIT_SERVER)
-    found: list[Violation] = []
-    for file in folder.current.values():
-        versions = []
-        for key, text in dict(published).items():
-            origin = f"Kafka's {key.hex()}"
-            try:
-                schema = load(text, origin)
-            except SchemaError:
-                continue  # not ours to judge: other tools may publish there
-            if all(schema.get(name) == file.schema.get(name) for name in ("name", "namespace")):
-                versions.append((origin, schema))
-        for origin, schema in versions:
-            found += compare_all([(origin, schema), (file.label, file.schema)])
-    return found
+
+
+def _in_archive(archive_url: str) -> list[tuple[str, str]]:
+    """Return the schemas that the archive keeps."""
+    try:
+        from .servers import open_store, reported_errors  # noqa: PLC0415 - brings boto3, which the light install lacks
+    except ModuleNotFoundError as error:
+        fail(f"--against archive needs {error.name}: pip install 'headrace[archiver]'", EXIT_USAGE)
+    store = open_store(archive_url)
+    with reported_errors():
+        keys = [info.key for info in store.list("schemas/")]
+        return [(f"the archive's {key}", store.get(key).decode("utf-8", "replace")) for key in keys]

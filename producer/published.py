@@ -17,7 +17,7 @@ from .topics import create_topic, partitions_of
 _TOPIC_CONFIG = {"cleanup.policy": "compact"}
 
 
-def publish(kafka: str, texts: Mapping[bytes, str], *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 10.0) -> bool:
+def publish(kafka: str, texts: Mapping[bytes, str], *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 5.0) -> bool:
     """Publish schema texts by fingerprint, making the topic (one partition, compacted) if needed.
 
     Returns whether the topic was made. Raises KafkaUnreachable when not all are acknowledged in time, ValueError when
@@ -49,7 +49,7 @@ def publish(kafka: str, texts: Mapping[bytes, str], *, topic: str = SCHEMAS_TOPI
     return created
 
 
-def read_published(kafka: str, *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 10.0) -> list[tuple[bytes, str]]:
+def read_published(kafka: str, *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 5.0) -> list[tuple[bytes, str]]:
     """Return what is published, oldest first: (fingerprint, text). Keys that are no fingerprint are passed over.
 
     Raises UnknownTopic when nothing was ever published, KafkaUnreachable when it cannot be read in time.

@@ -15,7 +15,7 @@ def _admin(kafka: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": kafka, "log_level": 0})
 
 
-def partitions_of(kafka: str, topic: str, *, timeout_s: float = 10.0) -> int:
+def partitions_of(kafka: str, topic: str, *, timeout_s: float = 5.0) -> int:
     """Return how many partitions a topic has; raise KafkaUnreachable or UnknownTopic. Never creates the topic."""
     try:
         topics = _admin(kafka).list_topics(timeout=timeout_s).topics
@@ -30,7 +30,7 @@ def partitions_of(kafka: str, topic: str, *, timeout_s: float = 10.0) -> int:
 
 
 def create_topic(
-    kafka: str, topic: str, partitions: int, *, config: Mapping[str, str] | None = None, timeout_s: float = 10.0
+    kafka: str, topic: str, partitions: int, *, config: Mapping[str, str] | None = None, timeout_s: float = 5.0
 ) -> bool:
     """Create a topic with the cluster's default replication; return False if it is there already.
 

@@ -39,20 +39,31 @@ class Event:
     event log. None for either means: the time of emit(), and the current trace, if any.
     """
 
-    __slots__ = ("_own", "occurred_at", "trace_id")
+    # `_values` holds the fields in the order of FIELDS, then occurred_at and trace_id: one slot to set instead of one
+    # a field, since construction is on the app's hot path. `_own` holds the encoded fields.
+    __slots__ = ("_own", "_values")
     TYPE: ClassVar[str]
     SCHEMA: ClassVar[str]
     FINGERPRINT: ClassVar[bytes]
     FRAME: ClassVar[bytes]
     FIELDS: ClassVar[tuple[str, ...]]
-    occurred_at: datetime | None
-    trace_id: bytes | None
     _own: bytes
+    _values: tuple[Any, ...]
 
     def __init_subclass__(cls) -> None:
         """Work out the frame of a generated class once."""
         if "FINGERPRINT" in cls.__dict__:
             cls.FRAME = MARKER + cls.FINGERPRINT
+
+    @property
+    def occurred_at(self) -> datetime | None:
+        """When it happened, if the caller said so."""
+        return self._values[-2]  # type: ignore[no-any-return] # checked by _seal
+
+    @property
+    def trace_id(self) -> bytes | None:
+        """The trace that it belongs to (16 bytes), if the caller said so."""
+        return self._values[-1]  # type: ignore[no-any-return] # checked by _seal
 
     def kafka_key(self, service: str) -> bytes | None:
         """Return the record's key for Kafka, or None for no key; `service` is the emitting service's name."""
@@ -71,7 +82,8 @@ class Event:
 
     def occurred_us(self) -> int | None:
         """Return `occurred_at` in Unix microseconds, or None when it was not given."""
-        return None if self.occurred_at is None else unix_micros(f"{self.TYPE}.occurred_at", self.occurred_at)
+        occurred_at = self._values[-2]
+        return None if occurred_at is None else unix_micros(f"{self.TYPE}.occurred_at", occurred_at)
 
     @property
     def body_bytes(self) -> int:
@@ -80,20 +92,22 @@ class Event:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event's own fields by name, in schema order, and what was given of the envelope."""
-        given = {name: getattr(self, name) for name in ("occurred_at", "trace_id") if getattr(self, name) is not None}
-        own = {name: getattr(self, name) for name in self.FIELDS}
-        return {name: dict(v) if isinstance(v, MappingProxyType) else v for name, v in own.items()} | given
+        own = dict(zip(self.FIELDS, self._values, strict=False))
+        given = {"occurred_at": self.occurred_at, "trace_id": self.trace_id}
+        return {name: dict(v) if isinstance(v, MappingProxyType) else v for name, v in own.items()} | {
+            name: v for name, v in given.items() if v is not None
+        }
 
-    def _seal(self, occurred_at: datetime | None, trace_id: bytes | None, own: bytes) -> None:
-        """Set what all types have; called last by a generated constructor."""
+    def _seal(self, own: bytes, values: tuple[Any, ...]) -> None:
+        """Set what a generated constructor has checked and encoded; checks what all types share."""
+        occurred_at, trace_id = values[-2:]
         if occurred_at is not None:
             unix_micros(f"{self.TYPE}.occurred_at", occurred_at)
         if trace_id is not None:
             put_fixed(f"{self.TYPE}.trace_id", trace_id, ID_BYTES)
         if len(own) > BODY_BYTES_MAX:
             raise InvalidEvent(self.TYPE, f"all fields together must be at most {BODY_BYTES_MAX} bytes, not {len(own)}")
-        _set(self, "occurred_at", occurred_at)
-        _set(self, "trace_id", trace_id)
+        _set(self, "_values", values)
         _set(self, "_own", own)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

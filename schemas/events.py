@@ -10,39 +10,19 @@ from typing import Literal
 from headrace.schemas import binary as _b
 from headrace.schemas.event import Event
 
-_set = object.__setattr__
-
 
 ErrorLevel = Literal["UNKNOWN", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 _ErrorLevel = _b.symbol_table(('UNKNOWN', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'))
 
 
 class Error(Event):
-    """A service hit an error.
+    """A service hit an error."""
 
-    level: how bad it is
-    message: what the program said
-    exception_type: the exception's class, with its module
-    stack: the stack trace, innermost call last
-    fingerprint: the same for occurrences of the same error
-    logger: the logger or component
-    path: the route or job that was running
-    user_id: whose request it was
-    """
-
-    __slots__ = ('level', 'message', 'exception_type', 'stack', 'fingerprint', 'logger', 'path', 'user_id')
+    __slots__ = ()
     TYPE = 'error'
     FIELDS = ('level', 'message', 'exception_type', 'stack', 'fingerprint', 'logger', 'path', 'user_id')
     FINGERPRINT = bytes.fromhex('de03009276e756ee')
     SCHEMA = '{"type":"record","name":"Error","namespace":"headrace","key":"service","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"level","type":{"type":"enum","name":"ErrorLevel","symbols":["UNKNOWN","DEBUG","INFO","WARNING","ERROR","CRITICAL"],"default":"UNKNOWN"}},{"name":"message","type":"string"},{"name":"exception_type","type":["null","string"],"default":null},{"name":"stack","type":["null","string"],"default":null},{"name":"fingerprint","type":["null","string"],"default":null},{"name":"logger","type":["null","string"],"default":null},{"name":"path","type":["null","string"],"default":null},{"name":"user_id","type":["null","long"],"default":null}]}'
-    level: ErrorLevel
-    message: str
-    exception_type: str | None
-    stack: str | None
-    fingerprint: str | None
-    logger: str | None
-    path: str | None
-    user_id: int | None
 
     def __init__(
         self,
@@ -68,15 +48,47 @@ class Error(Event):
             + (_b.NULL if path is None else _b.SOME + _b.put_string("error.path", path))
             + (_b.NULL if user_id is None else _b.SOME + _b.put_long("error.user_id", user_id))
         )
-        _set(self, "level", level)
-        _set(self, "message", message)
-        _set(self, "exception_type", exception_type)
-        _set(self, "stack", stack)
-        _set(self, "fingerprint", fingerprint)
-        _set(self, "logger", logger)
-        _set(self, "path", path)
-        _set(self, "user_id", user_id)
-        self._seal(occurred_at, trace_id, own)
+        self._seal(own, (level, message, exception_type, stack, fingerprint, logger, path, user_id, occurred_at, trace_id))
+
+    @property
+    def level(self) -> ErrorLevel:
+        """how bad it is"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def message(self) -> str:
+        """what the program said"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def exception_type(self) -> str | None:
+        """the exception's class, with its module"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def stack(self) -> str | None:
+        """the stack trace, innermost call last"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def fingerprint(self) -> str | None:
+        """the same for occurrences of the same error"""
+        return self._values[4]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def logger(self) -> str | None:
+        """the logger or component"""
+        return self._values[5]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def path(self) -> str | None:
+        """the route or job that was running"""
+        return self._values[6]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def user_id(self) -> int | None:
+        """whose request it was"""
+        return self._values[7]  # type: ignore[no-any-return] # set by __init__
 
     def kafka_key(self, service: str) -> bytes | None:
         """Return the record's key: service."""
@@ -88,27 +100,13 @@ _FeedLoadKind = _b.symbol_table(('UNKNOWN', 'HOME', 'FOLLOWING', 'SEARCH', 'BOAR
 
 
 class FeedLoad(Event):
-    """A feed was loaded for someone.
+    """A feed was loaded for someone."""
 
-    user_id: for whom, when logged in
-    kind: which feed
-    success: whether a feed could be shown
-    items: how many items it held
-    latency_ms: how long it took the server, in milliseconds
-    cached: whether it came from a cache
-    """
-
-    __slots__ = ('user_id', 'kind', 'success', 'items', 'latency_ms', 'cached')
+    __slots__ = ()
     TYPE = 'feed_load'
     FIELDS = ('user_id', 'kind', 'success', 'items', 'latency_ms', 'cached')
     FINGERPRINT = bytes.fromhex('617a8544f1e4aeef')
     SCHEMA = '{"type":"record","name":"FeedLoad","namespace":"headrace","key":"user_id","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"user_id","type":["null","long"],"default":null},{"name":"kind","type":{"type":"enum","name":"FeedKind","symbols":["UNKNOWN","HOME","FOLLOWING","SEARCH","BOARD","RELATED"],"default":"UNKNOWN"}},{"name":"success","type":"boolean"},{"name":"items","type":"int"},{"name":"latency_ms","type":"int"},{"name":"cached","type":"boolean","default":false}]}'
-    user_id: int | None
-    kind: FeedLoadKind
-    success: bool
-    items: int
-    latency_ms: int
-    cached: bool
 
     def __init__(
         self,
@@ -130,13 +128,37 @@ class FeedLoad(Event):
             + _b.put_int("feed_load.latency_ms", latency_ms)
             + _b.put_boolean("feed_load.cached", cached)
         )
-        _set(self, "user_id", user_id)
-        _set(self, "kind", kind)
-        _set(self, "success", success)
-        _set(self, "items", items)
-        _set(self, "latency_ms", latency_ms)
-        _set(self, "cached", cached)
-        self._seal(occurred_at, trace_id, own)
+        self._seal(own, (user_id, kind, success, items, latency_ms, cached, occurred_at, trace_id))
+
+    @property
+    def user_id(self) -> int | None:
+        """for whom, when logged in"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def kind(self) -> FeedLoadKind:
+        """which feed"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def success(self) -> bool:
+        """whether a feed could be shown"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def items(self) -> int:
+        """how many items it held"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def latency_ms(self) -> int:
+        """how long it took the server, in milliseconds"""
+        return self._values[4]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def cached(self) -> bool:
+        """whether it came from a cache"""
+        return self._values[5]  # type: ignore[no-any-return] # set by __init__
 
     def kafka_key(self, service: str) -> bytes | None:
         """Return the record's key: user_id."""
@@ -152,23 +174,13 @@ _FollowAction = _b.symbol_table(('UNKNOWN', 'FOLLOW', 'UNFOLLOW'))
 
 
 class Follow(Event):
-    """A user followed or unfollowed something.
+    """A user followed or unfollowed something."""
 
-    user_id: who did it
-    target_id: the user, board or topic
-    target: what kind of thing target_id is
-    action: what was done
-    """
-
-    __slots__ = ('user_id', 'target_id', 'target', 'action')
+    __slots__ = ()
     TYPE = 'follow'
     FIELDS = ('user_id', 'target_id', 'target', 'action')
     FINGERPRINT = bytes.fromhex('c87a6cf498c0a40a')
     SCHEMA = '{"type":"record","name":"Follow","namespace":"headrace","key":"user_id","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"user_id","type":"long"},{"name":"target_id","type":"long"},{"name":"target","type":{"type":"enum","name":"FollowTarget","symbols":["UNKNOWN","USER","BOARD","TOPIC"],"default":"UNKNOWN"}},{"name":"action","type":{"type":"enum","name":"FollowAction","symbols":["UNKNOWN","FOLLOW","UNFOLLOW"],"default":"UNKNOWN"}}]}'
-    user_id: int
-    target_id: int
-    target: FollowTarget
-    action: FollowAction
 
     def __init__(
         self,
@@ -186,11 +198,27 @@ class Follow(Event):
             + _b.put_symbol("follow.target", target, _FollowTarget)
             + _b.put_symbol("follow.action", action, _FollowAction)
         )
-        _set(self, "user_id", user_id)
-        _set(self, "target_id", target_id)
-        _set(self, "target", target)
-        _set(self, "action", action)
-        self._seal(occurred_at, trace_id, own)
+        self._seal(own, (user_id, target_id, target, action, occurred_at, trace_id))
+
+    @property
+    def user_id(self) -> int:
+        """who did it"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def target_id(self) -> int:
+        """the user, board or topic"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def target(self) -> FollowTarget:
+        """what kind of thing target_id is"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def action(self) -> FollowAction:
+        """what was done"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
 
     def kafka_key(self, service: str) -> bytes | None:
         """Return the record's key: user_id."""
@@ -204,23 +232,13 @@ _LoginFailure = _b.symbol_table(('UNKNOWN', 'BAD_CREDENTIALS', 'NO_SUCH_USER', '
 
 
 class Login(Event):
-    """Someone tried to log in.
+    """Someone tried to log in."""
 
-    user_id: who, when the account is known
-    method: how
-    success: whether they got in
-    failure: why not, when they did not
-    """
-
-    __slots__ = ('user_id', 'method', 'success', 'failure')
+    __slots__ = ()
     TYPE = 'login'
     FIELDS = ('user_id', 'method', 'success', 'failure')
     FINGERPRINT = bytes.fromhex('eba7d0aceda32089')
     SCHEMA = '{"type":"record","name":"Login","namespace":"headrace","key":"user_id","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"user_id","type":["null","long"],"default":null},{"name":"method","type":{"type":"enum","name":"LoginMethod","symbols":["UNKNOWN","PASSWORD","GOOGLE","FACEBOOK","APPLE","SSO","TOKEN"],"default":"UNKNOWN"}},{"name":"success","type":"boolean"},{"name":"failure","type":["null",{"type":"enum","name":"LoginFailure","symbols":["UNKNOWN","BAD_CREDENTIALS","NO_SUCH_USER","LOCKED","RATE_LIMITED","SECOND_FACTOR","PROVIDER","INTERNAL"],"default":"UNKNOWN"}],"default":null}]}'
-    user_id: int | None
-    method: LoginMethod
-    success: bool
-    failure: LoginFailure | None
 
     def __init__(
         self,
@@ -238,11 +256,27 @@ class Login(Event):
             + _b.put_boolean("login.success", success)
             + (_b.NULL if failure is None else _b.SOME + _b.put_symbol("login.failure", failure, _LoginFailure))
         )
-        _set(self, "user_id", user_id)
-        _set(self, "method", method)
-        _set(self, "success", success)
-        _set(self, "failure", failure)
-        self._seal(occurred_at, trace_id, own)
+        self._seal(own, (user_id, method, success, failure, occurred_at, trace_id))
+
+    @property
+    def user_id(self) -> int | None:
+        """who, when the account is known"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def method(self) -> LoginMethod:
+        """how"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def success(self) -> bool:
+        """whether they got in"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def failure(self) -> LoginFailure | None:
+        """why not, when they did not"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
 
     def kafka_key(self, service: str) -> bytes | None:
         """Return the record's key: user_id."""
@@ -256,23 +290,13 @@ _PinAction = _b.symbol_table(('UNKNOWN', 'CREATE', 'SAVE', 'LIKE', 'UNLIKE', 'CO
 
 
 class Pin(Event):
-    """A user did something with a pin.
+    """A user did something with a pin."""
 
-    user_id: who did it
-    pin_id: the pin
-    board_id: the board it was saved to or found on
-    action: what was done
-    """
-
-    __slots__ = ('user_id', 'pin_id', 'board_id', 'action')
+    __slots__ = ()
     TYPE = 'pin'
     FIELDS = ('user_id', 'pin_id', 'board_id', 'action')
     FINGERPRINT = bytes.fromhex('b1ae88deceb78571')
     SCHEMA = '{"type":"record","name":"Pin","namespace":"headrace","key":"user_id","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"user_id","type":"long"},{"name":"pin_id","type":"long"},{"name":"board_id","type":["null","long"],"default":null},{"name":"action","type":{"type":"enum","name":"PinAction","symbols":["UNKNOWN","CREATE","SAVE","LIKE","UNLIKE","COMMENT","SHARE","CLICK","HIDE","DELETE"],"default":"UNKNOWN"}}]}'
-    user_id: int
-    pin_id: int
-    board_id: int | None
-    action: PinAction
 
     def __init__(
         self,
@@ -290,11 +314,27 @@ class Pin(Event):
             + (_b.NULL if board_id is None else _b.SOME + _b.put_long("pin.board_id", board_id))
             + _b.put_symbol("pin.action", action, _PinAction)
         )
-        _set(self, "user_id", user_id)
-        _set(self, "pin_id", pin_id)
-        _set(self, "board_id", board_id)
-        _set(self, "action", action)
-        self._seal(occurred_at, trace_id, own)
+        self._seal(own, (user_id, pin_id, board_id, action, occurred_at, trace_id))
+
+    @property
+    def user_id(self) -> int:
+        """who did it"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def pin_id(self) -> int:
+        """the pin"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def board_id(self) -> int | None:
+        """the board it was saved to or found on"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def action(self) -> PinAction:
+        """what was done"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
 
     def kafka_key(self, service: str) -> bytes | None:
         """Return the record's key: user_id."""

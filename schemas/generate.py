@@ -39,8 +39,6 @@ from typing import Literal
 
 from headrace.schemas import binary as _b
 from headrace.schemas.event import Event
-
-_set = object.__setattr__
 '''
 
 
@@ -85,20 +83,15 @@ def _module_part(file: SchemaFile) -> tuple[str, list[str]]:
 def _class(file: SchemaFile, record: str, own: list[Field]) -> list[str]:
     names = tuple(field.name for field in own)
     doc = str(file.schema.get("doc", f"{file.event_type} event."))
-    lines = [f"class {record}(Event):", f'    """{_docstring(doc)}']
-    if any(field.doc for field in own):
-        lines += ["", *(f"    {field.name}: {_docstring(field.doc)}" for field in own if field.doc), '    """']
-    else:
-        lines[-1] += '"""'
+    lines = [f"class {record}(Event):", f'    """{_docstring(doc)}"""']
     text = wire_text(file.schema)
     lines += [
         "",
-        f"    __slots__ = {names!r}",
+        "    __slots__ = ()",
         f"    TYPE = {file.event_type!r}",
         f"    FIELDS = {names!r}",
         f"    FINGERPRINT = bytes.fromhex({fingerprint(file.schema).hex()!r})",
         f"    SCHEMA = {text!r}",
-        *(f"    {field.name}: {_stored(record, field)}" for field in own),
         "",
         "    def __init__(",
         "        self,",
@@ -114,8 +107,16 @@ def _class(file: SchemaFile, record: str, own: list[Field]) -> list[str]:
     puts = [_put(record, file.event_type, field) for field in own]
     lines += ["        own = (", *(f"            {'+ ' if index else ''}{put}" for index, put in enumerate(puts))]
     lines += ["        )" if puts else '            b""\n        )']
-    lines += [f'        _set(self, "{field.name}", {field.name})' for field in own]
-    lines += ["        self._seal(occurred_at, trace_id, own)", ""]
+    values = "".join(f"{name}, " for name in names)
+    lines += [f"        self._seal(own, ({values}occurred_at, trace_id))", ""]
+    for index, field in enumerate(own):
+        lines += [
+            "    @property",
+            f"    def {field.name}(self) -> {_stored(record, field)}:",
+            f'        """{_docstring(field.doc) or field.name}"""',
+            f"        return self._values[{index}]  # type: ignore[no-any-return] # set by __init__",
+            "",
+        ]
     return lines + _key(file, own)
 
 
