@@ -8,8 +8,8 @@ import click
 
 from headrace.archiver.object_store import ObjectStore
 from headrace.replay.findings import gap_text
-from headrace.replay.kafka_replay import Clock, KafkaReplay, Receipt
-from headrace.replay.kafka_target import Allowances
+from headrace.replay.kafka_replay import KafkaReplay, Receipt
+from headrace.replay.kafka_target import Allowances, Clock
 from headrace.replay.plan import Plan
 from headrace.replay.reader import open_reading
 from headrace.replay.selection import Selection
@@ -27,7 +27,7 @@ def replay_into_kafka(
     allow: Allowances,
 ) -> None:
     """Replay into a topic, going on where an earlier run of the same command was, and prove it."""
-    clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic)
+    clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
     newest = open_reading(store, topic, selection, at=at)
     replay = KafkaReplay(kafka, target, allow=allow, clock=clock, archive_url=store.url)
     found = replay.find_progress(topic, selection.describe(), at)

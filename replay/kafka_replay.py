@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import KafkaException
 
-from headrace.archiver.kafka_metadata import KafkaMetadata
+from headrace.archiver.kafka_admin import KafkaAdmin, LogEnds
 from headrace.archiver.part_digest import PartDigest
 from headrace.archiver.source import TopicPartition
 
@@ -20,20 +20,12 @@ from .errors import KafkaUnusable, ReplayDiffers
 from .kafka_progress import Progress, read_progress, replay_id
 from .kafka_range import RangeReader
 from .kafka_sender import KafkaSender
-from .kafka_target import Allowances, Target, check_records, check_target, read_target
+from .kafka_target import Allowances, Clock, Target, check_records, check_target, read_target
 from .plan import Plan
 from .reader import Reading
 
 READ_BACK_SILENCE_S_MAX = 20.0
 DIFFERENCES_SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time as a replay needs it: Unix milliseconds for judging timestamps, rising seconds for waiting."""
-
-    now_ms: Callable[[], int]
-    monotonic: Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -110,7 +102,7 @@ class KafkaReplay:
         self._allow = allow
         self._clock = clock
         self._archive_url = archive_url
-        self.target: Target = read_target(kafka, target_topic)
+        self.target: Target = read_target(kafka, target_topic, clock)
         self.progress: Progress | None = None
         self._id = ""
 
@@ -231,7 +223,7 @@ class KafkaReplay:
         self, reader: RangeReader, sources: Mapping[int, TargetDigest], found: Mapping[int, TargetDigest]
     ) -> None:
         """Read until every partition has as many records as were sent, and no more come."""
-        metadata = KafkaMetadata(self._kafka)
+        admin = KafkaAdmin(self._kafka, pause=self._clock.pause, monotonic=self._clock.monotonic)
         partitions = [TopicPartition(self.target.topic, partition) for partition in sources]
         while not reader.silent:
             for partition, batch in reader.poll():
@@ -239,6 +231,6 @@ class KafkaReplay:
             if any(found[partition].records < source.records for partition, source in sources.items()):
                 continue  # also because a commit's markers take a moment
             positions = reader.positions()
-            ends = metadata.log_ranges(partitions)
-            if all(positions[where.partition] >= ends[where][1] for where in partitions):
+            ends = admin.log_ends(partitions).items()
+            if all(isinstance(end, LogEnds) and positions[where.partition] >= end.last_stable for where, end in ends):
                 return

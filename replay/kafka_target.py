@@ -1,6 +1,6 @@
 """Whether a topic can take a replay without altering, refusing or losing records. Reads facts; decides purely."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from headrace.archiver.kafka_admin import KafkaAdmin, LogEnds
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.source import TopicPartition
 
@@ -54,7 +55,16 @@ class Allowances:
     short_retention: bool = False
 
 
-def read_target(kafka: Mapping[str, Any], topic: str) -> Target:
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time as a replay needs it: Unix ms for judging timestamps, rising seconds and pauses for waiting."""
+
+    now_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    pause: Callable[[float], None]
+
+
+def read_target(kafka: Mapping[str, Any], topic: str, clock: Clock) -> Target:
     """Ask Kafka about the target. Raises TargetUnfit when it does not exist, KafkaUnusable and SourceError."""
     metadata = KafkaMetadata(kafka)
     topics = metadata.topics()
@@ -62,13 +72,17 @@ def read_target(kafka: Mapping[str, Any], topic: str) -> Target:
         there = ", ".join(sorted(topics)) or "no topics"
         raise TargetUnfit(f"target topic {topic!r} does not exist in Kafka, which has {there}; create it first")
     partitions = [TopicPartition(topic, partition) for partition in range(topics[topic])]
-    ranges = metadata.log_ranges(partitions)
+    ranges = {}
+    for where, ends in KafkaAdmin(kafka, pause=clock.pause, monotonic=clock.monotonic).log_ends(partitions).items():
+        if not isinstance(ends, LogEnds):
+            raise KafkaUnusable(f"asking Kafka how far {topic}/{where.partition} is: {ends}; try again")
+        ranges[where.partition] = (ends.log_start, ends.last_stable)
     config = _topic_config(kafka, topic)
     return Target(
         topic=topic,
         topic_id=metadata.topic_ids([topic])[topic],
         cluster_id=metadata.cluster_id(),
-        ranges={where.partition: ranges[where] for where in partitions},
+        ranges=ranges,
         log_append_time=config["message.timestamp.type"] == "LogAppendTime",
         compacted="compact" in config["cleanup.policy"],
         max_message_bytes=int(config["max.message.bytes"]),

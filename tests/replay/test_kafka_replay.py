@@ -18,12 +18,12 @@ from headrace.archiver.s3 import S3Store
 from headrace.replay import ReplayDiffers, Selection, TargetUnfit, open_reading
 from headrace.replay.kafka_progress import read_progress, replay_id
 from headrace.replay.kafka_range import read_ranges
-from headrace.replay.kafka_replay import Clock, KafkaReplay, Receipt
-from headrace.replay.kafka_target import Allowances, read_target
+from headrace.replay.kafka_replay import KafkaReplay, Receipt
+from headrace.replay.kafka_target import Allowances, Clock, read_target
 
 pytestmark = pytest.mark.servers
 FOREVER = {"retention.ms": "-1"}
-CLOCK = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic)
+CLOCK = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
 
 ODD = [
     Rec(0, 0, pin_value(0), b"", NOV_23_MS, [("a", b"1"), ("a", None), ("a", b""), ("", b"x")]),
@@ -40,7 +40,7 @@ def kafka(servers: Servers) -> dict[str, Any]:
 
 def contents(servers: Servers, topic: str) -> dict[int, list[Rec]]:
     """What the target holds, by partition, with offsets replaced by places."""
-    ranges = read_target(kafka(servers), topic).ranges
+    ranges = read_target(kafka(servers), topic, CLOCK).ranges
     found: dict[int, list[Rec]] = {partition: [] for partition in ranges}
     for partition, batch in read_ranges(kafka(servers), topic, ranges, monotonic=time.monotonic):
         found[partition].extend(rows([batch]))
@@ -146,7 +146,7 @@ def test_a_target_that_would_alter_records_is_refused_before_any_is_sent(
     target = servers.new_topic(partitions, config)
     with pytest.raises(TargetUnfit, match=hint):
         replay(servers, archive_of(ODD, target), target)
-    assert read_target(kafka(servers), target).ranges[0][1] == 0 or "bytes" in hint or "timestamp" in hint
+    assert read_target(kafka(servers), target, CLOCK).ranges[0][1] == 0 or "bytes" in hint or "timestamp" in hint
     assert all(each == [] for each in contents(servers, target).values())
 
 
@@ -163,7 +163,7 @@ def test_a_timestamp_in_the_future_is_refused_with_the_setting_that_allows_it(se
 def test_a_target_that_does_not_exist_is_refused_and_not_created(servers: Servers) -> None:
     """The topics that exist are named."""
     with pytest.raises(TargetUnfit, match="does not exist"):
-        read_target(kafka(servers), "never-made")
+        read_target(kafka(servers), "never-made", CLOCK)
     assert "never-made" not in AdminClient(kafka(servers)).list_topics(timeout=10).topics
 
 
@@ -233,7 +233,7 @@ def test_a_killed_replay_goes_on_where_it_was(servers: Servers, when: int) -> No
     program = "import sys; from headrace.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", program, "replay", "many", "--into", f"kafka:{target}"]
     env = {**os.environ, **servers.env, "HEADRACE_ARCHIVE": url}
-    facts = read_target(kafka(servers), target)
+    facts = read_target(kafka(servers), target, CLOCK)
     replay_name = replay_id(url, "many", Selection().describe(), None, facts)
     with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
