@@ -63,6 +63,8 @@ def _values(table: pa.Table, footer: Footer, where: str) -> pa.Array:
     indexes, dictionary = _indexes(frames)
     if not (indexes >= 0).any():
         return kept
+    if indexes.max() >= len(dictionary):
+        raise FileCorrupt("its column _frame points beyond its dictionary", where)
     if (kept.is_valid().to_numpy(zero_copy_only=False) & (indexes >= 0)).any():
         raise FileCorrupt("it has rows with both _frame and _value", where)
     pieces: list[pa.Array] = [kept]

@@ -1,4 +1,6 @@
-"""The writer schemas that a topic's decoder has met: found once, kept with their codecs, fitted into one set of columns."""
+"""The writer schemas that a topic's decoder has met: found once, kept with their codecs, fitted into one set of
+columns.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
