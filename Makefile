@@ -45,7 +45,7 @@ lint: $(VENV)/.installed-dev ## style, types, and who may import whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy examples/app.py examples/demo.py
+	@MYPYPATH=examples $(BIN)/mypy examples/app.py examples/demo.py
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.installed ## the benchmarks, as ratios from one run

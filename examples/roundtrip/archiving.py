@@ -73,7 +73,7 @@ class Victim:
         """Do what is due when `share` (0 to 1) of the load is through. It kills in the middle, after first commits."""
         self._archiver.check()
         if self.killed is None:
-            if share >= 0.5 and said(self._archiver, ": commit ") or share >= 1.0:
+            if (share >= 0.5 and said(self._archiver, ": commit ")) or share >= 1.0:
                 self._kill()
         elif self.successor is None:
             new = set(children(self._archiver.pid)) - self._others - {self.killed}
