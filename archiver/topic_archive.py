@@ -273,6 +273,7 @@ class TopicArchive:
             held.end = final + 1
             held.epoch = max(held.epoch, records.leader_epochs.get(partition, -1))
         self._buffer.add(batch)
+        log.debug("%s: took %d records", self.topic, batch.num_rows)
         self._failpoint("after-decode")
         if self.oldest_s is None:
             self.oldest_s = self._clock.monotonic()

@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from journal import archived_rows
+from kafka_changes import numbered, produce
 from servers import Servers
 from stores import s3_store
 from worker_slots import wait_until
@@ -19,17 +20,6 @@ from worker_slots import wait_until
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.log_state import LogState
 from headrace.local import Instance
-
-
-def produce(bootstrap: str, topic: str, values: list[bytes], partition: int = 0) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap})
-    for value in values:
-        producer.produce(topic, value=value, partition=partition)
-    assert producer.flush(30) == 0
-
-
-def numbered(label: str, begin: int, end: int) -> list[bytes]:
-    return [f"{label}{n}".encode() for n in range(begin, end)]
 
 
 def recreate(servers: Servers, topic: str, partitions: int = 1) -> None:
