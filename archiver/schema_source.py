@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from headrace.schemas.canonical import fingerprint
 from headrace.schemas.errors import SchemaError
@@ -121,17 +121,14 @@ def by_fingerprint(texts: list[bytes]) -> dict[bytes, str]:
 def read_schema_topic(config: Mapping[str, Any], topic: str) -> list[bytes]:
     """Return the values of all records of the schema topic; an absent topic or a silent Kafka gives an empty list."""
     keep = {k: v for k, v in config.items() if not k.startswith(("group.", "partition.", "client."))}
-    consumer = Consumer({**keep, "group.id": "headrace-schema-reader", "enable.auto.commit": False, "log_level": 0})
+    settings = {"group.id": "headrace-schema-reader", "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({**keep, **settings, "log_level": 0})
     values: list[bytes] = []
     try:
         known = consumer.list_topics(topic, timeout=READ_TIMEOUT_S).topics[topic]
-        if known.error is not None:
-            return []
-        for partition in known.partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_TIMEOUT_S)
-            if low < high:
-                consumer.assign([TopicPartition(topic, partition, low)])
-                values.extend(_read_to(consumer, high))
+        if known.error is None:
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in known.partitions])
+            _read_to_ends(consumer, set(known.partitions), values)
     except KafkaException as error:
         log.warning("cannot read the schema topic %s: %s", topic, error)
     finally:
@@ -139,20 +136,19 @@ def read_schema_topic(config: Mapping[str, Any], topic: str) -> list[bytes]:
     return values
 
 
-def _read_to(consumer: Consumer, high: int) -> list[bytes]:
-    values: list[bytes] = []
-    while True:
-        messages = consumer.consume(1000, READ_TIMEOUT_S)
-        if not messages:
-            return values
-        for message in messages:
-            problem = message.error()
-            if problem is not None and problem.code() == KafkaError._PARTITION_EOF:
-                return values
-            if problem is not None:
-                raise KafkaException(problem)
+def _read_to_ends(consumer: Consumer, left: set[int], values: list[bytes]) -> None:
+    """Add the values of all records up to the ends of the partitions `left`. Raises KafkaException."""
+    while left:
+        # One by one: consume() would wait for a full batch, which a topic of a few schemas never fills.
+        message = consumer.poll(READ_TIMEOUT_S)
+        if message is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        problem = message.error()
+        if problem is None:
             value = message.value()
             if value is not None:
                 values.append(value)
-            if (message.offset() or 0) >= high - 1:
-                return values
+        elif problem.code() == KafkaError._PARTITION_EOF:
+            left.discard(message.partition() or 0)
+        else:
+            raise KafkaException(problem)
