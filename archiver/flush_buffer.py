@@ -22,6 +22,10 @@ from .topic_decoder import Rows, SchemaSource, TopicDecoder, TopicSettings
 __all__ = ["BuiltFile", "FileContext", "FlushBuffer", "OffsetStepBack", "Part"]
 
 
+PART_BYTES = 3_200
+"""What the hashes of one part take (measured); it counts where partitions and dates are many and rows few."""
+
+
 class OffsetStepBack(Exception):
     """Rows of a partition came with an offset that is not above the last one: the source is not what it must be."""
 
@@ -91,8 +95,8 @@ class FlushBuffer:
 
     @property
     def bytes(self) -> int:
-        """Memory that the held rows take, in bytes, as far as Arrow knows."""
-        return sum(held.bytes for held in self._held.values())
+        """Memory that the held rows and their digests take, in bytes (an estimate)."""
+        return sum(held.bytes for held in self._held.values()) + len(self._parts) * PART_BYTES
 
     def partitions(self) -> set[int]:
         """Return the partitions of which rows are held."""

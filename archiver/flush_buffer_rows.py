@@ -9,6 +9,9 @@ import pyarrow as pa
 from .topic_decoder import SCHEMA_COLUMN, Writer
 from .topic_decoder_columns import ColumnUnion, conform
 
+COLUMN_BYTES = 300
+"""What Arrow needs for a column of a batch, however few its rows are (an estimate)."""
+
 SLICE_ROWS_MIN = 512
 """Runs of consecutive rows of at least this length (on average) are taken as slices, shorter ones row by row."""
 
@@ -44,6 +47,7 @@ class HeldRows:
         self._batches.append(batch)
         self.rows += batch.num_rows
         self.bytes += batch.nbytes if batch.num_rows < shared_by.num_rows else shared_by.get_total_buffer_size()
+        self.bytes += batch.num_columns * COLUMN_BYTES
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget the rows of some partitions."""
