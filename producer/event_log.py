@@ -18,6 +18,7 @@ from confluent_kafka import Producer
 from headrace.schemas.event import Event
 
 from . import forks
+from .greenlets import patched_by
 from .process_log import Counts, ProcessLog
 from .queues import MemoryQueue
 from .shipper import ProducerFactory, Shipper
@@ -72,6 +73,12 @@ class EventLog:
             raise ValueError(
                 "spool: this version keeps events in a bounded queue in memory (durability=memory) and has no spool on "
                 "disk: leave spool out"
+            )
+        greenlets = patched_by()
+        if greenlets is not None:
+            raise ValueError(
+                f"{greenlets} has replaced this process's threads, and headrace needs real ones: run the app with "
+                f"threads or processes (gunicorn: --worker-class gthread), or patch without them (thread=False)"
             )
         if not service:
             raise ValueError("service: give the name of the service that logs, such as 'web'")
@@ -285,6 +292,8 @@ def _producer_config(service: str, kafka: str) -> dict[str, Any]:
         "partitioner": "murmur2_random",
         "linger.ms": 20,
         "compression.type": "lz4",
+        # A topic that is missing is parked and tried again, so there is no need to hope for it for 30 s.
+        "topic.metadata.propagation.max.ms": 5_000,
         # Failing after 30 s only starts a new producer; the default of 300 s would hide an outage for as long.
         "delivery.timeout.ms": 30_000,
         "allow.auto.create.topics": False,

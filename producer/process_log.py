@@ -171,7 +171,7 @@ class ProcessLog:
     def ship_here(self) -> None:
         """Do one step of shipping on the calling thread: for when no thread can be started any more."""
         with self._inline:
-            self.shipper.step()
+            self.shipper.advance()
 
     def counts(self) -> Counts:
         """Return the counts as they are now."""

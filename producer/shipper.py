@@ -114,14 +114,18 @@ class Shipper:
     def run(self) -> None:
         """Ship until stop(). Whatever goes wrong is kept in `last_error` and tried again."""
         while not self._stop:
-            try:
-                if not self.step():
-                    self._wait()
-            except Exception as error:  # noqa: BLE001 - a shipper that dies would lose everything queued behind it
-                self._failed = self._noted(f"shipping failed, trying again: {type(error).__name__}: {error}")
-                self._sleep(_IDLE_S)
+            if not self.advance():
+                self._wait()
         self._drop_producer()
         self.stopped = True
+
+    def advance(self) -> bool:
+        """Do one step; an error is kept and logged, never raised. Return whether any record was handed over."""
+        try:
+            return self.step()
+        except Exception as error:  # noqa: BLE001 - a shipper that dies would lose everything queued behind it
+            self._failed = self._noted(f"shipping failed, trying again: {type(error).__name__}: {error}")
+            return False
 
     def step(self) -> bool:
         """Do what can be done at once: serve callbacks, recover, hand over records. Return whether any was handed."""
@@ -291,6 +295,9 @@ class Shipper:
 
     def _wait(self) -> None:
         """Wait for something to do: callbacks while records are on their way, else the next append."""
+        if self._producer is None:
+            self._sleep(_IDLE_S)  # it could not be made
+            return
         if any(self._in_flight.values()) or self._held or self._parked:
             self._producer.poll(_POLL_S)
             return

@@ -3,10 +3,12 @@
 import gc
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -372,6 +374,38 @@ def test_without_a_thread_close_ships(
     assert all(log.emit(PIN) for _ in range(5))
     assert log.close()
     assert len(delivered(broker)) == 5
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "name"),
+    [("gevent.monkey", "is_module_patched", "gevent"), ("eventlet.patcher", "is_monkey_patched", "eventlet")],
+)
+def test_greenlets_in_place_of_threads_are_refused(
+    make: Callable[..., EventLog], monkeypatch: pytest.MonkeyPatch, module: str, function: str, name: str
+) -> None:
+    """A log that would stop the whole process is refused with advice; a library that patched nothing is fine."""
+    patched = False
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{function: lambda _: patched}))
+    make()
+    patched = True
+    with pytest.raises(ValueError, match=f"{name} has replaced .* gthread"):
+        make()
+
+
+def test_the_trace_id_is_taken_from_opentelemetry(
+    make: Callable[..., EventLog], broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the app has imported OpenTelemetry, the current span's trace id is the event's; zero means no trace."""
+    current = SimpleNamespace(trace_id=0xABC)
+    span = SimpleNamespace(get_span_context=lambda: current)
+    fake = SimpleNamespace(get_current_span=lambda: span)
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", fake)
+    log = make()
+    log.emit(PIN)
+    current.trace_id = 0
+    log.emit(PIN)
+    assert log.flush()
+    assert [event["trace_id"] for event in delivered(broker)] == [bytes(14) + b"\x0a\xbc", None]
 
 
 @pytest.mark.parametrize(
