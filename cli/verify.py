@@ -2,12 +2,16 @@
 
 import json
 import re
+import time
 
 import click
 
+from headrace.archiver.config import DEFAULT_GROUP
 from headrace.replay.errors import RequestRefused
 from headrace.replay.findings import VerifyReport, gap_text
+from headrace.replay.kafka_target import Clock
 from headrace.replay.verify import verify_archive
+from headrace.replay.verify_kafka import compare_with_kafka
 
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
@@ -24,8 +28,23 @@ LEFTOVERS_SHOWN = 5
     metavar="SEQ:SHA256",
     help="A head that `headrace log` showed earlier: prove that the log up to it was not changed since.",
 )
+@click.option(
+    "--against-kafka", is_flag=True, help="Compare with Kafka too, record by record, where it still has them."
+)
+@click.option(
+    "--kafka", envvar="HEADRACE_KAFKA", show_envvar=True, metavar="HOST:PORT[,...]", help="Bootstrap servers."
+)
+@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group in Kafka.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
-def command(topic: str, archive_url: str, head: str | None, as_json: bool) -> None:
+def command(
+    topic: str,
+    archive_url: str,
+    head: str | None,
+    against_kafka: bool,
+    kafka: str | None,
+    group: str,
+    as_json: bool,
+) -> None:
     """Check a topic's log, objects, digests and gaps; exit 1 and name each thing that is wrong.
 
     Checked are: the chain and the rules of the commit log; that each object exists with its size and SHA-256; that the
@@ -34,15 +53,31 @@ def command(topic: str, archive_url: str, head: str | None, as_json: bool) -> No
 
     \b
     headrace verify pin
+    headrace verify pin --against-kafka
     headrace verify pin --json | jq .findings
     """
     with reported_errors():
         noted = _head(head)
+        if against_kafka and kafka is None:
+            raise RequestRefused("--against-kafka needs --kafka, or HEADRACE_KAFKA in the environment")
         store = open_store(archive_url)
         with RecordProgress(f"verify {topic}") as progress:
-            report, _ = verify_archive(
+            report, state = verify_archive(
                 store, topic, head=noted, on_progress=lambda done, total: progress.update(done.rows, total)
             )
+        # What is damaged cannot be read, so that a comparison would only repeat the first finding.
+        if against_kafka and kafka is not None and report.ok:
+            clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
+            with RecordProgress(f"compare {topic}", report.rows) as progress:
+                compare_with_kafka(
+                    store,
+                    state,
+                    {"bootstrap.servers": kafka},
+                    group=group,
+                    clock=clock,
+                    report=report,
+                    on_progress=progress.update,
+                )
         if as_json:
             click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
         else:
@@ -75,6 +110,8 @@ def _show(report: VerifyReport) -> None:
         f"{report.entries:,} commits, {report.files:,} files, {report.parts:,} parts, {report.rows:,} records, "
         f"{report.bytes:,} bytes checked"
     )
+    if report.kafka is not None:
+        checked += f", {report.kafka.records:,} compared with Kafka and equal"
     if report.ok:
         click.echo(f"{report.topic}: fine. {checked}; {len(report.gaps)} gaps; head {report.snapshot}")
     else:

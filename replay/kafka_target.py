@@ -77,7 +77,7 @@ def read_target(kafka: Mapping[str, Any], topic: str, clock: Clock) -> Target:
         if not isinstance(ends, LogEnds):
             raise KafkaUnusable(f"asking Kafka how far {topic}/{where.partition} is: {ends}; try again")
         ranges[where.partition] = (ends.log_start, ends.last_stable)
-    config = _topic_config(kafka, topic)
+    config = topic_config(kafka, topic)
     return Target(
         topic=topic,
         topic_id=metadata.topic_ids([topic])[topic],
@@ -92,7 +92,8 @@ def read_target(kafka: Mapping[str, Any], topic: str, clock: Clock) -> Target:
     )
 
 
-def _topic_config(kafka: Mapping[str, Any], topic: str) -> dict[str, str]:
+def topic_config(kafka: Mapping[str, Any], topic: str) -> dict[str, str]:
+    """Return a topic's settings as Kafka has them now, defaults included. Raises KafkaUnusable."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     settings: dict[str, Any] = {"log_level": 0, **kafka, "error_cb": lambda _error: None}
     admin = AdminClient(settings)

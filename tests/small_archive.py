@@ -83,8 +83,11 @@ class _Schemas:
 class SmallArchive:
     """An archive of one topic. `commit()` appends one flush; offsets must go on where the last commit ended."""
 
-    def __init__(self, topic: str = "pin", *, form: str = "avro", store: ObjectStore | None = None) -> None:
+    def __init__(
+        self, topic: str = "pin", *, form: str = "avro", store: ObjectStore | None = None, cluster_id: str = CLUSTER_ID
+    ) -> None:
         self.topic = topic
+        self.cluster_id = cluster_id
         self.memory = MemoryStore()
         self.store: ObjectStore = self.memory if store is None else store
         self.log = CommitLog(self.store, topic, pause=_no_pause)
@@ -130,7 +133,7 @@ class SmallArchive:
         context = FileContext(
             self.topic,
             topic_id,
-            CLUSTER_ID,
+            self.cluster_id,
             "test:1:0",
             tuple({"partition": s.partition, "lineage": s.lineage, "from": s.start} for s in spans),
         )
@@ -145,7 +148,7 @@ class SmallArchive:
             Entry(
                 kind="commit",
                 topic=self.topic,
-                cluster_id=CLUSTER_ID,
+                cluster_id=self.cluster_id,
                 entry_id=self.new_id(),
                 writer="test:1:0",
                 at="2026-11-23T12:00:00.000000Z",
