@@ -118,6 +118,7 @@ class Process:
             self.log_file.parent.mkdir(parents=True, exist_ok=True)
             self.pid_file.unlink(missing_ok=True)
             with self.log_file.open("ab") as log, ThreadPoolExecutor(1) as thread:
+                thread.submit(lambda: None).result()  # leaving the block waits only for a thread that has begun
                 return thread.submit(self._spawn, [*shell, str(self.pid_file), *arguments], folder, env, log).result()
         except OSError as error:
             raise LocalError(f"could not start {self.name} ({arguments[0]}): {error}") from error
