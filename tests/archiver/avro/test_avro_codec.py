@@ -12,6 +12,7 @@ import pytest
 from headrace.archiver.avro import AvroCodec, EncodeError, WriterSchema
 from headrace.archiver.avro.columns import ForeignArray, adopt
 from headrace.archiver.avro.container import BlockReader
+from headrace.archiver.avro.proof import proves_canonical
 from headrace.archiver.avro.rows import RowReader
 
 FRAME = b"\xc3\x01abcdefgh"
@@ -254,6 +255,24 @@ def test_what_lies_under_nulls_is_not_written() -> None:
     records = pa.StructArray.from_arrays([pa.array(["a", None, "b"])], names=["x"], mask=pa.array([False, True, False]))
     codec = AvroCodec(WriterSchema(record(s=["null", inner])), frame=b"")
     assert codec.encode(pa.table({"s": records})).to_pylist() == [b"\x02\x02a", b"\x00", b"\x02\x02b"]
+    full = pa.StructArray.from_arrays([pa.array(["a", "hide", "b"])], names=["x"], mask=pa.array([False, True, False]))
+    assert codec.encode(pa.record_batch({"s": full}).slice(1)).to_pylist() == [b"\x00", b"\x02\x02b"]
+
+
+def test_what_lies_under_nulls_within_nulls_is_neither_written_nor_counted() -> None:
+    """A nullable record in a null one, with nulls of its own that its schema lacks; also in a slice."""
+    inner = {"type": "record", "name": "I", "fields": [{"name": "x", "type": "string"}, {"name": "n", "type": "long"}]}
+    outer = {"type": "record", "name": "O", "fields": [{"name": "i", "type": ["null", inner]}]}
+    schema = WriterSchema(record(o=["null", outer]))
+    xs = pa.array(["skipped", "a", None, "", "hidden", "b"])
+    ns = pa.array([0, 1, None, 2, 2**60, 64], pa.int64())
+    within = pa.StructArray.from_arrays([xs, ns], names=["x", "n"], mask=pa.array([False] * 3 + [True] + [False] * 2))
+    records = pa.StructArray.from_arrays([within], names=["i"], mask=pa.array([False, False, True, False, True, False]))
+    columns = pa.record_batch({"o": records}).slice(1)
+    values = [b"\x02\x02\x02a\x02", b"\x00", b"\x02\x00", b"\x00", b"\x02\x02\x02b\x80\x01"]
+    assert AvroCodec(schema, frame=b"").encode(columns).to_pylist() == values
+    assert proves_canonical(schema.root, b"", columns, binary(values))
+    assert not proves_canonical(schema.root, b"", columns, binary([*values[:-1], values[-1] + b"\x00"]))
 
 
 def test_arrays_in_other_block_forms_decode_without_being_canonical() -> None:
