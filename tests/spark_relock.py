@@ -16,7 +16,14 @@ HADOOP = "3.5.0"  # of the pyspark in use: see hadoop-client-api-*.jar in its ja
 SDK = "2.35.4"  # aws-java-sdk-v2.version in the POM hadoop-project of that Hadoop
 SDK_MODULES = (
     *("s3", "s3-transfer-manager", "sts", "aws-core", "sdk-core", "auth", "regions", "arns", "crt-core", "profiles"),
-    *("http-client-spi", "apache-client", "netty-nio-client", "aws-xml-protocol", "aws-query-protocol", "protocol-core"),
+    *(
+        "http-client-spi",
+        "apache-client",
+        "netty-nio-client",
+        "aws-xml-protocol",
+        "aws-query-protocol",
+        "protocol-core",
+    ),
     *("http-auth", "http-auth-spi", "http-auth-aws", "http-auth-aws-eventstream", "identity-spi", "endpoints-spi"),
     *("checksums", "checksums-spi", "retries", "retries-spi", "utils", "utils-lite", "annotations", "json-utils"),
     *("metrics-spi", "third-party-jackson-core"),

@@ -78,7 +78,7 @@ def _stop(session_type: type) -> None:
 
 
 def _java_home(env: Mapping[str, str], folder: Path) -> Path:
-    """Return the home of a Java that Spark's launcher can start: the real one, or a stand-in that leaves one flag out."""
+    """Return the home of a Java that Spark's launcher can start: the real one, or a stand-in that drops one flag."""
     try:
         program = java.find(None, env)
     except LocalError as error:
