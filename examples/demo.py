@@ -48,6 +48,7 @@ class Demo:
         self.pins = pins
         self.env: dict[str, str] = {}
         self.programs: list[stage.Program] = []
+        self.app_url = ""
 
     def run(self) -> bool:
         """Go through all acts; return whether every topic came back exact."""
@@ -57,12 +58,13 @@ class Demo:
         with screen.step(f"Start a web app ({stage.APP_WORKERS} forked workers) and {WORKERS} archiver workers"):
             app, port = stage.start_app(self.env, self.folder)
             self.keep(app)
+            self.app_url = f"http://127.0.0.1:{port}"
             archiver = stage.start_archiver(self.env, self.folder, load.TOPICS, WORKERS)
             self.keep(archiver)
             forked, archiving_ones = archiving.workers(app, stage.APP_WORKERS), archiving.workers(archiver, WORKERS)
-            screen.say(f"app at http://127.0.0.1:{port}: gunicorn {app.pid}, workers {forked}")
+            screen.say(f"app at {self.app_url}: gunicorn {app.pid}, workers {forked}")
             screen.say(f"headrace archive {archiver.pid}, workers {archiving_ones}")
-            archiving.wait_until_reading(archiver)
+            archiving.wait_until_reading(archiver, WORKERS)
         with screen.step("Drive HTTP load at the app, and kill -9 an archiver worker in the middle"):
             driven = self.drive(port, app, archiver)
         with screen.step("Wait until all of it is durable in S3: headrace lag"):
@@ -155,6 +157,8 @@ def farewell(screen: Screen, demo: Demo, kept: bool) -> None:
         f"#!/bin/sh\nkill {pids}\nsleep 3\n'{headrace}' local down --purge --dir '{servers}'\nrm -r '{demo.folder}'\n"
     )
     screen.plain(f'  . {stage.BIN}/activate && eval "$(headrace local env --dir {servers})"')
+    body = """'{"pins": [1, 2], "action": "SAVE"}'"""
+    screen.plain(f"  curl -i -H 'Content-Type: application/json' -d {body} {demo.app_url}/users/7/pins")
     screen.plain("  headrace lag                                    how far the archive is behind")
     screen.plain("  headrace log pin                                the commits of a topic")
     screen.plain("  headrace replay login --into stdout | head -3   events as JSON lines")

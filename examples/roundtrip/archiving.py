@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -42,19 +43,14 @@ def workers(program: Program, count: int) -> list[int]:
     return children(program.pid)
 
 
-def said(program: Program, words: str) -> bool:
-    """Say whether a program has logged these words."""
-    return words in program.log.read_text(errors="replace")
-
-
-def wait_until_reading(archiver: Program) -> None:
-    """Return once the archiver reads from Kafka."""
+def wait_until_reading(archiver: Program, count: int) -> None:
+    """Return once each of the archiver's `count` workers has been given partitions and reads them."""
 
     def reading() -> bool:
         archiver.check()
-        return said(archiver, ": reading ")
+        return all(re.search(rf"worker {worker} .*: reading ", archiver.text()) for worker in range(count))
 
-    wait_for(reading, READY_S, f"the archiver's first partitions; see {archiver.log}")
+    wait_for(reading, READY_S, f"partitions for each of {count} archiver workers; see {archiver.log}")
 
 
 class Victim:
@@ -73,7 +69,7 @@ class Victim:
         """Do what is due when `share` (0 to 1) of the load is through. It kills in the middle, after first commits."""
         self._archiver.check()
         if self.killed is None:
-            if (share >= 0.5 and said(self._archiver, ": commit ")) or share >= 1.0:
+            if (share >= 0.5 and ": commit " in self._archiver.text()) or share >= 1.0:
                 self._kill()
         elif self.successor is None:
             new = set(children(self._archiver.pid)) - self._others - {self.killed}

@@ -78,9 +78,13 @@ class Program:
         self._process.wait(GRACE_S)
         return code
 
+    def text(self) -> str:
+        """Return all of its log."""
+        return self.log.read_text(errors="replace")
+
     def tail(self, lines: int = 15) -> str:
         """Return the end of its log."""
-        kept = self.log.read_text(errors="replace").splitlines()[-lines:]
+        kept = self.text().splitlines()[-lines:]
         return "\n".join(f"    {line}" for line in (*kept, f"({self.log})"))
 
     def _group_alive(self) -> bool:
