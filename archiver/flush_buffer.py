@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from .event_date import date_text
-from .flush_buffer_rows import HeldRows, runs_of, sorted_by_partition
+from .flush_buffer_rows import HeldRows, compact, runs_of, sorted_by_partition
 from .parquet_file import Footer, Kind
 from .parquet_file_write import Extent, row_group_bounds, write_file
 from .part_digest import DigestColumns, Part, PartDigest
@@ -153,7 +153,7 @@ class FlushBuffer:
             records, columns = records.take(pa.array(order)), columns.take(pa.array(order))
         partitions, offsets = records.column(0).to_numpy(), records.column(1).to_numpy()
         digests = DigestColumns(records)
-        held = _held_form(records, columns)
+        held = compact(_held_form(records, columns))
         for day, day_start, day_stop in runs_of(days):
             holder = self._held.setdefault((kind, day), HeldRows())
             holder.add(held.slice(day_start, day_stop - day_start), shared_by=held)

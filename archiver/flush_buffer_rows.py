@@ -34,6 +34,11 @@ def runs_of(values: np.ndarray) -> list[tuple[int, int, int]]:
     return [(int(values[start]), start, stop) for start, stop in pairwise(cuts)]
 
 
+def compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Copy a batch into buffers of just its size: decoders leave up to half of theirs unused, which holding would keep."""
+    return pa.concat_batches([batch, batch.slice(0, 0)])
+
+
 class HeldRows:
     """Batches of one kind and date, each sorted by partition."""
 
