@@ -35,7 +35,7 @@ def runs_of(values: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def compact(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Copy a batch into buffers of its own size: decoders leave up to half of theirs unused, and held rows would too."""
+    """Copy a batch into buffers of its own size: decoders leave up to half of theirs unused, which adds up."""
     return pa.concat_batches([batch, batch.slice(0, 0)])
 
 
