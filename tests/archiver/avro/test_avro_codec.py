@@ -1,7 +1,10 @@
 """The codec's own decisions: what it proves, whom it believes, and that a bad value hits only itself."""
 
 import json
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +107,25 @@ def test_slices_decode_as_what_they_show(events: list[bytes], codec: AvroCodec) 
     assert found.canonical.all()
     assert codec.encode(found.columns).to_pylist() == events[100:600]
     assert codec.encode(found.columns.slice(7, 90)).to_pylist() == events[107:197]
+
+
+def test_a_system_without_files_in_memory_uses_temporary_ones(
+    events: list[bytes], codec: AvroCodec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where memfd_create is missing (macOS) blocks go through a temporary file, and none stays behind."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    named: list[str] = []
+    read = BlockReader._read
+
+    def noted(self: BlockReader, path: str, rows: int) -> list[pa.RecordBatch]:
+        named.append(path)
+        return read(self, path, rows)
+
+    monkeypatch.setattr(BlockReader, "_read", noted)
+    assert codec.decode(binary(events)).canonical.all()
+    assert [Path(name).parent for name in named] == [tmp_path]
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_values_make_no_rows(codec: AvroCodec) -> None:
@@ -367,7 +389,9 @@ def test_times_beyond_the_calendar_are_exact() -> None:
     assert found.columns.column("us").cast(pa.int64()).to_pylist() == extremes * 10
 
 
-def test_columns_from_a_parquet_file_encode_to_the_values(events: list[bytes], codec: AvroCodec, tmp_path: Any) -> None:
+def test_columns_from_a_parquet_file_encode_to_the_values(
+    events: list[bytes], codec: AvroCodec, tmp_path: Path
+) -> None:
     """What readers make of a file, with columns of their own beside, in chunks, and enums as text, encodes the same."""
     columns = codec.decode(binary(events)).columns
     table = pa.Table.from_batches([columns]).append_column("_offset", pa.array(range(ROWS)))
