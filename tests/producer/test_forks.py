@@ -254,6 +254,34 @@ def test_gunicorn_workers_deliver_everything(servers: Servers, tmp_path: Any) ->
     assert sum(event["user_id"] == 1 for event in events) == 1
 
 
+def test_a_child_never_destroys_a_handle_that_it_inherited() -> None:
+    """A held handle whose last reference goes in a forked child is not destroyed there; in its own process it is."""
+    program = """
+import gc, os, sys
+from headrace.producer import forks
+
+class Handle:
+    def __del__(self):
+        print(f"destroyed in {'parent' if os.getpid() == parent else 'child'}", flush=True)
+
+parent, handle, generation = os.getpid(), Handle(), forks.generation()
+forks.hold(handle)
+pid = os.fork()
+if pid == 0:
+    assert forks.generation() == generation + 1
+    forks.release(handle)
+    del handle
+    gc.collect()
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert forks.generation() == generation
+forks.release(handle)
+del handle
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "destroyed in parent\n"
+
+
 def test_producer_and_schemas_are_light() -> None:
     """What app servers import brings in nothing of the archive's, and does so quickly."""
     program = (
