@@ -1,8 +1,25 @@
-"""The real clock and real ids: the one place in the archiver that asks the system for them."""
+"""Time as the archiver needs it, and the one place in the archiver that asks the system for it."""
 
 import datetime as dt
 import threading
 import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time as the archiver needs it."""
+
+    def now(self) -> str:
+        """Return the wall clock as an ISO 8601 text in UTC: for people, never for decisions."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only rise."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait; may return early when the worker is asked to stop."""
+        ...
 
 
 class SystemClock:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .topic_archive import Limits
+from .limits import Limits
 from .topic_decoder import TopicSettings
 
 DEFAULT_GROUP = "headrace"

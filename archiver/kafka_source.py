@@ -6,7 +6,7 @@ an offset that is not there becomes an event instead of a silent jump.
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +25,7 @@ from .source import (
     SourceFenced,
     Start,
     TopicPartition,
+    Unreadable,
 )
 
 # A partition with one of these cannot be read on from where it is; the worker decides what that means.
@@ -147,7 +148,12 @@ class KafkaSource:
             for topic, message in zip(topics, messages, strict=True):
                 by_topic[topic].append(message)
         # Records first: what a problem cuts off came before it.
-        return [_records(topic, group) for topic, group in by_topic.items()] + events
+        found: list[SourceEvent] = []
+        for topic, group in by_topic.items():
+            records, unreadable = _records(topic, group)
+            found.append(records)
+            events += unreadable
+        return found + events
 
     def _validate(self) -> None:
         """Have the client compare leader epochs for partitions that were assigned with one.
@@ -219,11 +225,14 @@ class KafkaSource:
 
     def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit without waiting for the answer."""
-        if offsets:
-            self._consumer.commit(
-                offsets=[KafkaPartition(p.topic, p.partition, offset) for p, offset in offsets.items()],
-                asynchronous=True,
-            )
+        if not offsets:
+            return
+        committed = [KafkaPartition(p.topic, p.partition, offset) for p, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=committed, asynchronous=True)
+        except KafkaException as error:
+            # Kafka's group may think what it likes: the archive's log is what counts.
+            self._warn_once(f"committing offsets to Kafka at {self._bootstrap}: {error}")
 
     def close(self) -> None:
         """Leave the group."""
@@ -251,7 +260,17 @@ def _at(partition: TopicPartition, start: Start) -> KafkaPartition:
     return KafkaPartition(partition.topic, partition.partition, start.offset)
 
 
-def _records(topic: str, messages: list[Message]) -> Records:
+def _records(topic: str, messages: list[Message]) -> tuple[Records, list[Unreadable]]:
+    headers, faults = _headers(messages)
+    unreadable = [
+        Unreadable(
+            TopicPartition(topic, cast("int", messages[at].partition())), cast("int", messages[at].offset()), why
+        )
+        for at, why in faults.items()
+    ]
+    if faults:
+        messages = [message for at, message in enumerate(messages) if at not in faults]
+        headers = [each for at, each in enumerate(headers) if at not in faults]
     stamps = list(map(Message.timestamp, messages))
     partitions = np.fromiter(map(Message.partition, messages), np.int32, len(messages))
     batch = record_batch(
@@ -262,9 +281,30 @@ def _records(topic: str, messages: list[Message]) -> Records:
         np.fromiter((stamp[0] - 1 for stamp in stamps), np.int8, len(messages)),
         list(map(Message.key, messages)),
         list(map(Message.value, messages)),
-        cast("list[Headers | None]", list(map(Message.headers, messages))),
+        headers,
     )
     # The last message of each partition carries its newest leader epoch.
     last = dict(zip(partitions.tolist(), range(len(messages)), strict=True))
     epochs = {partition: messages[index].leader_epoch() for partition, index in last.items()}
-    return Records(topic, batch, {partition: -1 if epoch is None else epoch for partition, epoch in epochs.items()})
+    leader_epochs = {partition: -1 if epoch is None else epoch for partition, epoch in epochs.items()}
+    return Records(topic, batch, leader_epochs), unreadable
+
+
+def _headers(messages: list[Message]) -> tuple[list[Headers | None], dict[int, str]]:
+    """Return each message's headers, and by index why those of some cannot be had.
+
+    Kafka takes any bytes as a header's name, the client only gives out names in UTF-8: for others it raises, once; when
+    it is asked again it may say that there are none. So each message is asked exactly once.
+    """
+    headers: list[Headers | None] = []
+    faults: dict[int, str] = {}
+    todo = map(Message.headers, messages)
+    while len(headers) < len(messages):
+        try:
+            headers.extend(cast("Iterator[Headers | None]", todo))
+        except (SystemError, UnicodeDecodeError) as error:
+            name = error.__cause__ if isinstance(error.__cause__, UnicodeDecodeError) else error
+            shown = name.object.hex() if isinstance(name, UnicodeDecodeError) else "unknown"
+            faults[len(headers)] = f"a header's name is not UTF-8; its bytes are {shown}"
+            headers.append(None)
+    return headers, faults

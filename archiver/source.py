@@ -69,7 +69,16 @@ class OffsetLost:
     detail: str
 
 
-SourceEvent = Records | Reached | OffsetLost
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record is there that the client cannot hand out whole; `detail` says why. Those around it are not concerned."""
+
+    partition: TopicPartition
+    offset: int
+    detail: str
+
+
+SourceEvent = Records | Reached | OffsetLost | Unreadable
 
 
 class Assignee(Protocol):

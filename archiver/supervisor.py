@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .clock import Clock
 from .config import ArchiverConfig
-from .topic_archive import Clock
 from .worker_process import EXIT_REFUSED
 
 log = logging.getLogger("headrace.archiver")

@@ -7,81 +7,26 @@ a store that does not answer, another topic id - everything uncommitted is dropp
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .clock import Clock
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
-from .flush_buffer import BuiltFile, FileContext, FlushBuffer
-from .garbage import is_past, remove_dead_objects
-from .log_entries import Entry, FileEntry, Gap, PartEntry, Span
-from .log_state import Identity, LogState, PartitionState
-from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreDenied, StoreError, StoreUnreachable
-from .source import OffsetLost, Reached, Records, Source, SourceError, Start, TopicPartition
+from .flush_buffer import FileContext, FlushBuffer
+from .held import Held, Writer, file_entry, held_at, offset_bounds, spans_of, summary
+from .histories import closing_spans, diverging_spans, refuse_other_cluster
+from .limits import Limits
+from .log_entries import Entry, FileEntry, Gap, Span
+from .log_state import LogState
+from .object_store import ObjectStore
+from .source import OffsetLost, Reached, Records, Source, SourceError, Start, TopicPartition, Unreadable
 from .topic_decoder import SchemaSource, TopicSettings
 from .truncation import divergence_offset
+from .uploads import Uploads
 
 log = logging.getLogger("headrace.archiver")
-
-UPLOAD_ATTEMPTS_MAX = 6
-UPLOAD_PAUSE_S = 0.1
-
-
-class ArchiveRefused(Exception):
-    """This archive is not to be written with these settings. The message says why and what to do."""
-
-
-class Clock(Protocol):
-    """Time as the archiver needs it."""
-
-    def now(self) -> str:
-        """Return the wall clock as an ISO 8601 text in UTC: for people, never for decisions."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds that only rise."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Wait; may return early when the worker is asked to stop."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Who writes: `name` goes into entries and footers; `cluster_id` is Kafka's."""
-
-    name: str
-    cluster_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to flush, and how large a commit may become."""
-
-    flush_rows_max: int = 1_000_000
-    flush_bytes_max: int = 96 << 20
-    flush_interval_s: float = 60.0
-    commit_bytes_max: int = 4 << 20
-
-
-@dataclass
-class Held:
-    """One partition as this worker has it: offsets [start, end) are taken but not committed."""
-
-    lineage: int
-    start: int
-    end: int
-    epoch: int
-    gaps: list[Gap] = field(default_factory=list)
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is anything to commit."""
-        return self.end > self.start or bool(self.gaps)
 
 
 class TopicArchive:
@@ -113,6 +58,7 @@ class TopicArchive:
         self._clock = clock
         self._new_id = new_id
         self._failpoint = failpoint
+        self._uploads = Uploads(store, self.topic, pause=clock.pause)
         self._log = CommitLog(store, self.topic, pause=clock.pause)
         self._buffer = FlushBuffer(settings, schemas, new_id=new_id)
         self._cleaning_due = False
@@ -196,53 +142,24 @@ class TopicArchive:
 
     def _place(self, partitions: Collection[int]) -> dict[int, Start]:
         state = self._log.refresh()
-        if state.cluster_id and state.cluster_id != self._writer.cluster_id:
-            raise ArchiveRefused(
-                f"the log of {self.topic} in {self._store.url} belongs to Kafka cluster {state.cluster_id}; this is "
-                f"{self._writer.cluster_id}. Archive to another prefix, or use the cluster that it was begun with."
-            )
+        refuse_other_cluster(state, self._writer.cluster_id, self._store.url)
         topic_id = str(self.topic_id)
         state = self._close_older_incarnation(state, topic_id)
-        known: dict[int, PartitionState] = {}
-        for partition in partitions:
-            newest = state.newest(partition, topic_id)
-            if newest is not None:
-                known[partition] = newest
-        unseen = [TopicPartition(self.topic, partition) for partition in partitions if partition not in known]
+        unseen = [TopicPartition(self.topic, p) for p in partitions if state.newest(p, topic_id) is None]
         ranges = self._source.log_ranges(unseen) if unseen else {}
-        starts: dict[int, Start] = {}
+        log_starts = {partition.partition: low for partition, (low, _) in ranges.items()}
         for partition in partitions:
-            if partition in known:
-                at = known[partition]
-                starts[partition] = Start(at.next, at.leader_epoch)
-                lineage = at.identity.lineage
-            else:
-                starts[partition] = Start(ranges[TopicPartition(self.topic, partition)][0])
-                lineage = 0
-            offset = starts[partition].offset
-            self.held[partition] = Held(lineage, offset, offset, starts[partition].leader_epoch)
-        return starts
+            self.held[partition] = held_at(state.newest(partition, topic_id), log_starts.get(partition, 0))
+        return {p: Start(self.held[p].start, self.held[p].epoch) for p in partitions}
 
     def _close_older_incarnation(self, state: LogState, topic_id: str) -> LogState:
         """Close the log's open identities of an older topic id, each with a gap whose end nobody can know."""
         while state.topic_id not in ("", topic_id) and (still_open := state.open_identities(state.topic_id)):
-            evidence = {"old_topic_id": state.topic_id, "new_topic_id": topic_id}
-            spans = tuple(
-                Span(
-                    partition=p.identity.partition,
-                    lineage=p.identity.lineage,
-                    start=p.next,
-                    end=p.next,
-                    leader_epoch=p.leader_epoch,
-                    max_timestamp=p.max_timestamp,
-                    gaps=(Gap(p.next, None, "topic-recreated", evidence),),
-                )
-                for p in still_open
-            )
             log.warning(
                 "%s: the topic was deleted and made again; what was not archived before is recorded as a gap",
                 self.topic,
             )
+            spans = closing_spans(still_open, topic_id)
             outcome = self._log.append(self._entry(spans, (), topic_id=state.topic_id))
             if isinstance(outcome, Fenced):
                 log.info("%s: another archiver was first to close the old incarnation", self.topic)
@@ -263,9 +180,7 @@ class TopicArchive:
             present &= self.held.keys()
         if not batch.num_rows:
             return
-        last = pa.table({"p": batch.column("partition"), "o": batch.column("offset")}).group_by("p")
-        bounds = last.aggregate([("o", "min"), ("o", "max")]).to_pydict()
-        for partition, first, final in zip(bounds["p"], bounds["o_min"], bounds["o_max"], strict=True):
+        for partition, first, final in offset_bounds(batch):
             held = self.held[partition]
             if first < held.end:
                 where = f"{self.topic}/{partition}"
@@ -275,16 +190,25 @@ class TopicArchive:
         self._buffer.add(batch)
         log.debug("%s: took %d records", self.topic, batch.num_rows)
         self._failpoint("after-decode")
-        if self.oldest_s is None:
-            self.oldest_s = self._clock.monotonic()
+        self._note_age()
 
     def reached(self, event: Reached) -> None:
         """Note that all visible records before an offset were taken."""
         held = self.held.get(event.partition.partition)
         if held is not None and not self.restart_due and event.offset > held.end:
             held.end = event.offset
-            if self.oldest_s is None:
-                self.oldest_s = self._clock.monotonic()
+            self._note_age()
+
+    def unreadable(self, event: Unreadable) -> None:
+        """Record a gap of one offset for a record that the client cannot hand out: it must not hold up the others."""
+        held = self.held.get(event.partition.partition)
+        if held is None or self.restart_due:
+            return
+        where = f"{self.topic}/{event.partition.partition}"
+        log.error("%s: the record at offset %d cannot be read: %s", where, event.offset, event.detail)
+        held.gaps.append(Gap(event.offset, event.offset + 1, "unreadable", {"detail": event.detail}))
+        held.end = max(held.end, event.offset + 1)
+        self._note_age()
 
     def offset_lost(self, event: OffsetLost) -> None:
         """Decide what it means that the next offset is not there: a gap by retention, or a truncated log."""
@@ -301,8 +225,7 @@ class TopicArchive:
             held.gaps.append(Gap(held.end, low, "retention", {"log_start": low, "detail": event.detail}))
             held.end = low
             self._source.restart_at({event.partition: Start(low)})
-            if self.oldest_s is None:
-                self.oldest_s = self._clock.monotonic()
+            self._note_age()
         elif held.pending:
             # What is uncommitted may be what Kafka lost. Read again from the log's position, which may still stand.
             log.warning("%s: offset %d is gone; reading again from %d", where, held.end, held.start)
@@ -322,16 +245,18 @@ class TopicArchive:
             *(self.topic, partition, held.start, end, begin),
         )
         evidence = {"log_start": low, "log_end": end, "detail": event.detail}
-        closing = Span(
-            partition, held.lineage, held.start, held.start, gaps=(Gap(held.start, None, "diverged", evidence),)
-        )
-        opening = Span(partition, held.lineage + 1, begin, begin)
-        outcome = self._log.append(self._entry((closing, opening), ()))
+        spans = diverging_spans(partition, held, begin, evidence)
+        outcome = self._log.append(self._entry(spans, ()))
         if isinstance(outcome, Fenced):
             self._fenced(outcome)
             return
         self.held[partition] = Held(held.lineage + 1, begin, begin, -1)
         self._source.restart_at({event.partition: Start(begin)})
+
+    def _note_age(self) -> None:
+        """Start the flush interval with the first thing that is uncommitted."""
+        if self.oldest_s is None:
+            self.oldest_s = self._clock.monotonic()
 
     # -- flush -------------------------------------------------------------------------------------------------------
 
@@ -354,19 +279,23 @@ class TopicArchive:
         self._buffer.clear()
         self.oldest_s = None
         if self._cleaning_due:
-            self._clean()
+            # Plain readers then see each record once, also after a crash between upload and commit.
+            self._cleaning_due = not self._uploads.clean(self._log.state)
+            self._failpoint("after-cleaning")
         return True
 
     def _commit(self, partitions: Sequence[int]) -> bool:
         """Commit these partitions in one entry, or in several where one would become too large."""
         files = self._buffer.build(self._context(partitions), partitions)
-        entry = self._entry(self._spans(partitions, files), tuple(_file_entry(file) for file in files))
+        entry = self._entry(
+            spans_of(self.held, partitions, files, self._buffer.max_timestamps), tuple(map(file_entry, files))
+        )
         if len(entry.encode()) > self._limits.commit_bytes_max and len(partitions) > 1:
             half = len(partitions) // 2
             return self._commit(partitions[:half]) and self._commit(partitions[half:])
         self._failpoint("files-built")
         for file in files:
-            self._upload(file)
+            self._uploads.put(file)
             self._failpoint("one-file-uploaded")
         self._failpoint("files-uploaded")
         self._failpoint("before-commit")
@@ -374,7 +303,7 @@ class TopicArchive:
         self._failpoint("after-commit")
         if isinstance(outcome, Fenced):
             self._fenced(outcome)
-            self._remove_uploads(entry)
+            self._uploads.remove_fenced(entry, self._log.state)
             return False
         self._committed(outcome, partitions)
         return True
@@ -384,14 +313,7 @@ class TopicArchive:
             held = self.held[partition]
             held.start = held.end
             held.gaps.clear()
-        rows = sum(span.rows for span in outcome.entry.spans)
-        quarantined = sum(span.quarantined for span in outcome.entry.spans)
-        log.info(
-            "%s: commit %d: %d records of %d partitions in %d files, %d bytes%s",
-            *(self.topic, outcome.entry.seq, rows + quarantined, len(partitions), len(outcome.entry.files)),
-            sum(file.bytes for file in outcome.entry.files),
-            f", {quarantined} quarantined" if quarantined else "",
-        )
+        log.info("%s: commit %d: %s", self.topic, outcome.entry.seq, summary(outcome.entry))
         self._failpoint("before-offset-commit")
         self._source.commit_offsets({TopicPartition(self.topic, p): self.held[p].end for p in partitions})
         self._failpoint("after-offset-commit")
@@ -400,66 +322,6 @@ class TopicArchive:
         log.warning("%s: fenced, dropping what is not committed: %s", self.topic, outcome.reason)
         self._discard()
         self.restart_due = True
-
-    def _remove_uploads(self, entry: Entry) -> None:
-        """Remove a fenced commit's files at once: a worker that never wins would leave them to plain readers."""
-        state = self._log.state
-        if not any(is_past(state, Identity(entry.topic_id, s.partition, s.lineage), s.start) for s in entry.spans):
-            return  # the next cleaning decides
-        try:
-            self._store.delete(file.key for file in entry.files)
-        except StoreError as error:
-            log.warning("%s: could not remove the files of a fenced commit; cleaning will: %s", self.topic, error)
-
-    def _upload(self, file: BuiltFile) -> None:
-        """Put one file. Its name is new, so that an object there can only be our own earlier attempt."""
-        problem: StoreError | None = None
-        for attempt in range(UPLOAD_ATTEMPTS_MAX):
-            if attempt:
-                self._clock.pause(UPLOAD_PAUSE_S * 2**attempt)
-            try:
-                if self._store.put_if_absent(file.key, file.body) or self._store.get(file.key) == file.body:
-                    return
-            except (OutcomeUnknown, StoreUnreachable, ObjectNotFound) as error:
-                problem = error
-                continue
-            raise StoreError(f"{self._store.url}/{file.key} exists with other bytes; nothing was committed")
-        raise StoreUnreachable(f"uploading {file.key} failed {UPLOAD_ATTEMPTS_MAX} times; last: {problem}") from problem
-
-    def _clean(self) -> None:
-        """Remove what crashed writers left behind, so that plain readers see each record once."""
-        self._cleaning_due = False
-        try:
-            removed = remove_dead_objects(self._store, self._log.state)
-        except StoreDenied as error:
-            log.warning("%s: no right to remove dead objects; run `headrace gc` with it: %s", self.topic, error)
-        except StoreError as error:
-            self._cleaning_due = True
-            log.warning("%s: removing dead objects failed, trying again after the next commit: %s", self.topic, error)
-        else:
-            for key in removed:
-                log.info("%s: removed %s, which a writer that ended early had left", self.topic, key)
-        self._failpoint("after-cleaning")
-
-    def _spans(self, partitions: Sequence[int], files: Sequence[BuiltFile]) -> tuple[Span, ...]:
-        counts: dict[tuple[str, int], int] = {}
-        for file in files:
-            for part in file.parts:
-                counts[file.kind, part.partition] = counts.get((file.kind, part.partition), 0) + part.rows
-        return tuple(
-            Span(
-                partition=partition,
-                lineage=self.held[partition].lineage,
-                start=self.held[partition].start,
-                end=self.held[partition].end,
-                rows=counts.get(("data", partition), 0),
-                quarantined=counts.get(("quarantine", partition), 0),
-                leader_epoch=self.held[partition].epoch,
-                max_timestamp=self._buffer.max_timestamps.get(partition, -1),
-                gaps=tuple(self.held[partition].gaps),
-            )
-            for partition in partitions
-        )
 
     def _entry(self, spans: tuple[Span, ...], files: tuple[FileEntry, ...], *, topic_id: str | None = None) -> Entry:
         return Entry(
@@ -484,19 +346,3 @@ class TopicArchive:
             writer=self._writer.name,
             spans=spans,
         )
-
-
-def _file_entry(file: BuiltFile) -> FileEntry:
-    return FileEntry(
-        kind=file.kind,
-        key=file.key,
-        dt=file.dt,
-        bytes=file.bytes,
-        sha256=file.sha256,
-        rows=file.rows,
-        late=file.late,
-        parts=tuple(
-            PartEntry(part.partition, part.row_start, part.rows, part.first, part.last, part.digest)
-            for part in file.parts
-        ),
-    )

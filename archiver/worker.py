@@ -8,11 +8,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 
+from .clock import Clock
 from .commit_log import CommitUnknown
 from .failpoints import Failpoint
 from .object_store import StoreDenied, StoreError, StoreMissing
 from .source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
-from .topic_archive import Clock, TopicArchive
+from .topic_archive import TopicArchive
 
 log = logging.getLogger("headrace.archiver")
 
@@ -137,6 +138,8 @@ class Worker:
                 self._archives[event.partition.topic].reached(event)
             elif isinstance(event, OffsetLost):
                 self._archives[event.partition.topic].offset_lost(event)
+            else:
+                self._archives[event.partition.topic].unreadable(event)
 
     def _untouched(self, records: Records) -> Records:
         touched = {partition.partition for partition in self._touched if partition.topic == records.topic}

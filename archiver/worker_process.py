@@ -23,6 +23,8 @@ from headrace.schemas.uuid7 import Uuid7
 from .clock import SystemClock
 from .config import ArchiverConfig
 from .failpoints import no_failpoint, signal_at
+from .held import Writer
+from .histories import ArchiveRefused
 from .kafka_source import KafkaSource, consumer_config
 from .log_entries import LogCorrupt, LogTooNew
 from .log_state import LogViolation
@@ -30,7 +32,7 @@ from .object_store import StoreError
 from .s3 import S3Store
 from .schema_source import ArchiveSchemas, read_schema_topic
 from .source import Source, SourceError
-from .topic_archive import ArchiveRefused, TopicArchive, Writer
+from .topic_archive import TopicArchive
 from .worker import Worker
 
 EXIT_DAMAGED = 1

@@ -13,6 +13,7 @@ from headrace.archiver.clock import SystemClock
 from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
 from headrace.archiver.failpoints import FAILPOINTS
 from headrace.archiver.kafka_metadata import KafkaMetadata
+from headrace.archiver.limits import Limits
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.object_store import ObjectStore, StoreError
@@ -20,7 +21,6 @@ from headrace.archiver.probe import check_store
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
-from headrace.archiver.topic_archive import Limits
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin

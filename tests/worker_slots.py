@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace.archiver.config import ArchiverConfig
-from headrace.archiver.topic_archive import Limits
+from headrace.archiver.limits import Limits
 from headrace.archiver.topic_decoder import TopicSettings
 
 WAIT_S = 90.0

@@ -8,13 +8,16 @@ from fake_kafka import FakeKafka, FakeSource
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.failpoints import no_failpoint
+from headrace.archiver.held import Writer
+from headrace.archiver.histories import ArchiveRefused
+from headrace.archiver.limits import Limits
 from headrace.archiver.log_state import Identity, LogState
 from headrace.archiver.memory_store import MemoryStore
 from headrace.archiver.object_store import OutcomeUnknown, StoreUnreachable
 from headrace.archiver.parquet_file import read_file
 from headrace.archiver.restore import restore_records
 from headrace.archiver.source import Records, Source, TopicPartition
-from headrace.archiver.topic_archive import ArchiveRefused, Limits, TopicArchive, Writer
+from headrace.archiver.topic_archive import TopicArchive
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.worker import Worker
 

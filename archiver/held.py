@@ -1,0 +1,98 @@
+"""What a worker holds of a topic's partitions, and what of it goes into a commit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from .flush_buffer import BuiltFile
+from .log_entries import Entry, FileEntry, Gap, PartEntry, Span
+from .log_state import PartitionState
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes: `name` goes into entries and footers; `cluster_id` is Kafka's."""
+
+    name: str
+    cluster_id: str
+
+
+@dataclass
+class Held:
+    """One partition as this worker has it: offsets [start, end) are taken but not committed."""
+
+    lineage: int
+    start: int
+    end: int
+    epoch: int
+    gaps: list[Gap] = field(default_factory=list)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to commit."""
+        return self.end > self.start or bool(self.gaps)
+
+
+def held_at(newest: PartitionState | None, log_start: int) -> Held:
+    """Return a partition as it is taken on: at the log's next offset, or at Kafka's log start when it is unseen."""
+    if newest is None:
+        return Held(0, log_start, log_start, -1)
+    return Held(newest.identity.lineage, newest.next, newest.next, newest.leader_epoch)
+
+
+def offset_bounds(batch: pa.RecordBatch) -> list[tuple[int, int, int]]:
+    """Return (partition, smallest offset, largest offset) of each partition in a batch."""
+    table = pa.table({"p": batch.column("partition"), "o": batch.column("offset")})
+    bounds = table.group_by("p").aggregate([("o", "min"), ("o", "max")]).to_pydict()
+    return list(zip(bounds["p"], bounds["o_min"], bounds["o_max"], strict=True))
+
+
+def spans_of(
+    held: Mapping[int, Held], partitions: Sequence[int], files: Sequence[BuiltFile], newest_ms: Mapping[int, int]
+) -> tuple[Span, ...]:
+    """Return the spans of a commit of these partitions, whose rows are in `files`; `newest_ms` by partition."""
+    counts: dict[tuple[str, int], int] = {}
+    for file in files:
+        for part in file.parts:
+            counts[file.kind, part.partition] = counts.get((file.kind, part.partition), 0) + part.rows
+    return tuple(
+        Span(
+            partition=partition,
+            lineage=held[partition].lineage,
+            start=held[partition].start,
+            end=held[partition].end,
+            rows=counts.get(("data", partition), 0),
+            quarantined=counts.get(("quarantine", partition), 0),
+            leader_epoch=held[partition].epoch,
+            max_timestamp=newest_ms.get(partition, -1),
+            gaps=tuple(held[partition].gaps),
+        )
+        for partition in partitions
+    )
+
+
+def file_entry(file: BuiltFile) -> FileEntry:
+    """Return what the log says of a file."""
+    return FileEntry(
+        kind=file.kind,
+        key=file.key,
+        dt=file.dt,
+        bytes=file.bytes,
+        sha256=file.sha256,
+        rows=file.rows,
+        late=file.late,
+        parts=tuple(
+            PartEntry(part.partition, part.row_start, part.rows, part.first, part.last, part.digest)
+            for part in file.parts
+        ),
+    )
+
+
+def summary(entry: Entry) -> str:
+    """Say in a few words what a commit holds."""
+    rows = sum(span.rows + span.quarantined for span in entry.spans)
+    quarantined = sum(span.quarantined for span in entry.spans)
+    size = sum(file.bytes for file in entry.files)
+    text = f"{rows} records of {len(entry.spans)} partitions in {len(entry.files)} files, {size} bytes"
+    return f"{text}, {quarantined} quarantined" if quarantined else text
