@@ -18,7 +18,7 @@ from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogState, LogViolation
 from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.source import TopicPartition
-from headrace.replay.errors import RequestRefused
+from headrace.replay.errors import RequestRefused, named
 from headrace.schemas.catalog import builtin
 
 from .log import table
@@ -78,7 +78,7 @@ def gather(kafka: dict[str, Any], store: ObjectStore, topics: Sequence[str], gro
     chosen = sorted(set(topics)) or sorted(archived | (set(builtin().types()) & set(present)))
     for topic in chosen:
         if topic not in present and topic not in archived:
-            there = ", ".join(sorted(archived | set(present))) or "none"
+            there = named(archived | set(present))
             raise RequestRefused(f"topic {topic!r} is neither in Kafka nor in the archive; there are {there}")
     topic_ids = metadata.topic_ids([topic for topic in chosen if topic in present])
     # The log is read before Kafka's ends, so that the archive can't seem to be ahead of Kafka.

@@ -29,16 +29,16 @@ def replay_into_kafka(
     """Replay into a topic, going on where an earlier run of the same command was, and prove it."""
     clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
     newest = open_reading(store, topic, selection, at=at)
-    replay = KafkaReplay(kafka, target, allow=allow, clock=clock, archive_url=store.url)
-    found = replay.find_progress(topic, selection.describe(), at)
-    reading = newest
-    if found is not None and found.snapshot != newest.plan.snapshot:
-        reading = open_reading(store, topic, selection, at=found.snapshot)
-    show_plan(reading.plan)
-    if found is not None:
-        click.echo(f"going on where an earlier run of this replay into {target} ended", err=True)
-    with RecordProgress(f"replay {topic}", reading.plan.rows) as progress:
-        receipt = replay.run(reading, progress.update)
+    with KafkaReplay(kafka, target, allow=allow, clock=clock, archive_url=store.url) as replay:
+        found = replay.begin(topic, selection.describe(), at)
+        reading = newest
+        if found is not None and found.snapshot != newest.plan.snapshot:
+            reading = open_reading(store, topic, selection, at=found.snapshot)
+        show_plan(reading.plan)
+        if found is not None:
+            click.echo(f"going on where an earlier run of this replay into {target} ended", err=True)
+        with RecordProgress(f"replay {topic}", reading.plan.rows) as progress:
+            receipt = replay.run(reading, progress.update)
     _show_receipt(topic, receipt)
     if newest.plan.snapshot != receipt.snapshot and newest.plan.ranges != reading.plan.ranges:
         click.echo(

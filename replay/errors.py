@@ -11,6 +11,17 @@ ReplayError
 └── KafkaUnusable      Kafka does not answer, or refuses
 """
 
+from collections.abc import Iterable
+
+NAMES_SHOWN = 10
+
+
+def named(items: Iterable[object], if_none: str = "none") -> str:
+    """Return names for an error message, so many that it can still be read."""
+    names = sorted(str(item) for item in items)
+    shown = ", ".join(names[:NAMES_SHOWN]) or if_none
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
+
 
 class ReplayError(Exception):
     """A replay or a check did not do what was asked."""

@@ -6,7 +6,7 @@ covers the whole replay.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +93,10 @@ class TargetDigest:
 
 
 class KafkaReplay:
-    """Replays into one topic. `prepare()`, then `run()`: so that what will happen can be shown in between."""
+    """Replays into one topic: `begin()`, then `run()`, so that what will happen can be shown in between.
+
+    Context manager. From begin() on, any other run of the same replay is fenced.
+    """
 
     def __init__(
         self, kafka: Mapping[str, Any], target_topic: str, *, allow: Allowances, clock: Clock, archive_url: str
@@ -103,14 +106,26 @@ class KafkaReplay:
         self._clock = clock
         self._archive_url = archive_url
         self.target: Target = read_target(kafka, target_topic, clock)
-        self.progress: Progress | None = None
-        self._id = ""
+        self._progress: Progress | None = None
+        self._sender: KafkaSender | None = None
 
-    def find_progress(self, topic: str, selection: str, at: int | None) -> Progress | None:
-        """Return what an earlier run of the same replay left, with the snapshot that it is pinned to."""
-        self._id = replay_id(self._archive_url, topic, selection, at, self.target)
-        self.progress = read_progress(self._kafka, self._id, self.target)
-        return self.progress
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._sender is not None:
+            self._sender.close()
+
+    def begin(self, topic: str, selection: str, at: int | None) -> Progress | None:
+        """Return what an earlier run of the same replay left, with the snapshot that it is pinned to.
+
+        Raises KafkaUnusable, TargetUnfit.
+        """
+        name = replay_id(self._archive_url, topic, selection, at, self.target)
+        # First the fence: it ends an open transaction of a run that was killed, which the progress would wait for.
+        self._sender = KafkaSender(self._kafka, name, self.target)
+        self._progress = read_progress(self._kafka, name, self.target)
+        return self._progress
 
     def run(self, reading: Reading, on_progress: Callable[[int], None]) -> Receipt:
         """Send what is not sent yet, then read the target back and compare everything.
@@ -118,27 +133,21 @@ class KafkaReplay:
         Raises TargetUnfit before anything is sent, ReplayDiffers with the differences, and what sender and reading
         raise.
         """
-        plan = reading.plan
-        check_target(self.target, plan, self._allow, resuming=self.progress is not None)
+        plan, sender = reading.plan, self._sender
+        if sender is None or (self._progress is not None and self._progress.snapshot != plan.snapshot):
+            raise ValueError("begin() comes first, and the reading is of the snapshot that it returned")
+        check_target(self.target, plan, self._allow, resuming=self._progress is not None)
         receipt = Receipt(self.target.topic, plan.snapshot)
-        with KafkaSender(self._kafka, self._id, self.target) as sender:
-            # Asked again: only now it is certain that no other run is at it.
-            found = read_progress(self._kafka, self._id, self.target)
-            if (None if found is None else found.snapshot) != (None if self.progress is None else plan.snapshot):
-                raise KafkaUnusable(
-                    f"another run of this replay into {self.target.topic} began or ended meanwhile; run it again"
-                )
-            progress = found or self._fresh(plan)
-            sender.begin(progress)
-            sources = self._send(reading, sender, progress, receipt, on_progress)
-            sender.commit()
-            receipt.sent = sender.sent
+        progress = self._progress or self._fresh(plan)
+        sender.begin(progress)
+        sources = self._send(reading, sender, progress, receipt, on_progress)
+        sender.commit()
+        receipt.sent = sender.sent
         receipt.notes += self._notes(sources)
         self._compare(sources, progress)
         return receipt
 
     def _fresh(self, plan: Plan) -> Progress:
-        check_target(self.target, plan, self._allow, resuming=False)
         partitions = [covered.identity.partition for covered in plan.ranges]
         return Progress(
             snapshot=plan.snapshot,

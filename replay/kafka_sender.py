@@ -1,7 +1,8 @@
 """Sends records into a topic exactly once: transactions that carry the records and the progress together."""
 
+import contextlib
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -24,10 +25,10 @@ UNFIT = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_TIMESTAMP, KafkaError
 
 
 class KafkaSender:
-    """One run of one replay. Making it fences any other run of the same replay. Context manager: leaves nothing open.
+    """One run of one replay. Making it fences any other run of the same replay; close() leaves nothing open.
 
-    `next_` is what Kafka has committed: source partition -> next source offset. All methods raise KafkaUnusable, or
-    TargetUnfit when the target refuses a record; what was not committed is then not visible to anybody.
+    All methods raise KafkaUnusable, or TargetUnfit when the target refuses a record; what was not committed is then not
+    visible to anybody. `sent` counts what was committed.
     """
 
     def __init__(self, kafka: Mapping[str, Any], replay: str, target: Target) -> None:
@@ -63,14 +64,12 @@ class KafkaSender:
         except KafkaException as error:
             self._refuse("beginning", error)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Abort what is not committed."""
         if self._open:
             self._abort()
-        self._producer.purge()
-        self._producer.flush(1)
+        with contextlib.suppress(KafkaException):  # a fenced client refuses everything; it holds nothing visible
+            self._producer.purge()
 
     def begin(self, progress: Progress) -> None:
         """Note the replay's fixed points in Kafka before anything is sent, or take up progress found there."""

@@ -17,7 +17,7 @@ from headrace.archiver.kafka_admin import KafkaAdmin, LogEnds
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.source import TopicPartition
 
-from .errors import KafkaUnusable, TargetUnfit
+from .errors import KafkaUnusable, TargetUnfit, named
 from .plan import Plan
 
 REQUEST_TIMEOUT_S = 15.0
@@ -69,7 +69,7 @@ def read_target(kafka: Mapping[str, Any], topic: str, clock: Clock) -> Target:
     metadata = KafkaMetadata(kafka)
     topics = metadata.topics()
     if topic not in topics:
-        there = ", ".join(sorted(topics)) or "no topics"
+        there = named(topics, "no topics")
         raise TargetUnfit(f"target topic {topic!r} does not exist in Kafka, which has {there}; create it first")
     partitions = [TopicPartition(topic, partition) for partition in range(topics[topic])]
     ranges = {}

@@ -15,7 +15,7 @@ from headrace.archiver.commit_log import read_entries, read_state, topics_of
 from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectStore
 
-from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown
+from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown, named
 from .fetch_ahead import FetchAhead
 from .loading import FileContext, LoadedPart, context_of, fetch, load_parts, parse
 from .plan import Plan, Unit, make_plan
@@ -195,7 +195,7 @@ def open_reading(
 
 def unknown_topic(store: ObjectStore, topic: str) -> TopicUnknown:
     """Return the error for a topic without a log, naming the topics that there are."""
-    known = ", ".join(topics_of(store)) or "no topics yet"
+    known = named(topics_of(store), "no topics yet")
     return TopicUnknown(f"the archive at {store.url} has no topic {topic!r}; it has {known}")
 
 

@@ -15,7 +15,7 @@ from servers import Servers
 from small_archive import NOV_23_MS, Rec, SmallArchive, pin_value, rows
 
 from headrace.archiver.s3 import S3Store
-from headrace.replay import ReplayDiffers, Selection, TargetUnfit, open_reading
+from headrace.replay import KafkaUnusable, ReplayDiffers, Selection, TargetUnfit, open_reading
 from headrace.replay.kafka_progress import read_progress, replay_id
 from headrace.replay.kafka_range import read_ranges
 from headrace.replay.kafka_replay import KafkaReplay, Receipt
@@ -64,10 +64,14 @@ def replay(
     allow: Allowances | None = None,
 ) -> Receipt:
     selection = selection or Selection()
-    run = KafkaReplay(kafka(servers), target, allow=allow or Allowances(), clock=CLOCK, archive_url=archive.store.url)
-    found = run.find_progress(archive.topic, selection.describe(), None)
-    at = None if found is None else found.snapshot
-    return run.run(open_reading(archive.store, archive.topic, selection, at=at), lambda _rows: None)
+    with opened(servers, archive, target, allow) as run:
+        found = run.begin(archive.topic, selection.describe(), None)
+        at = None if found is None else found.snapshot
+        return run.run(open_reading(archive.store, archive.topic, selection, at=at), lambda _rows: None)
+
+
+def opened(servers: Servers, archive: SmallArchive, target: str, allow: Allowances | None = None) -> KafkaReplay:
+    return KafkaReplay(kafka(servers), target, allow=allow or Allowances(), clock=CLOCK, archive_url=archive.store.url)
 
 
 def archive_of(records: Sequence[Rec], name: str) -> SmallArchive:
@@ -222,9 +226,24 @@ def test_a_replay_larger_than_a_transaction_arrives_in_order(servers: Servers) -
     assert replay(servers, archive, target).sent == 120_000
 
 
-@pytest.mark.parametrize("when", [1, 60_000])
-def test_a_killed_replay_goes_on_where_it_was(servers: Servers, when: int) -> None:
-    """kill -9 in the middle, the same command again: nothing twice, nothing missing, and it says what was there."""
+def test_a_run_that_another_run_overtook_sends_nothing_any_more(servers: Servers) -> None:
+    """The same command started twice at once: the later one fences the earlier one, and nothing comes twice."""
+    target = servers.new_topic(3, FOREVER)
+    archive = archive_of(ODD, target)
+    with opened(servers, archive, target) as slow:
+        slow.begin(archive.topic, Selection().describe(), None)
+        assert replay(servers, archive, target).sent == 5
+        with pytest.raises(KafkaUnusable, match="another run of the same replay took over"):
+            slow.run(open_reading(archive.store, archive.topic), lambda _rows: None)
+    assert sum(len(each) for each in contents(servers, target).values()) == 5
+
+
+@pytest.mark.parametrize(
+    ("when", "number", "code"),
+    [(1, signal.SIGKILL, -signal.SIGKILL), (60_000, signal.SIGKILL, -signal.SIGKILL), (60_000, signal.SIGINT, 130)],
+)
+def test_a_stopped_replay_goes_on_where_it_was(servers: Servers, when: int, number: int, code: int) -> None:
+    """kill -9 or Ctrl-C in the middle, then the same command again: nothing twice, nothing missing, and it says so."""
     target = servers.new_topic(2, FOREVER)
     url = servers.store_url
     archive = SmallArchive("many", form="raw", store=s3_store(servers, url))
@@ -239,9 +258,9 @@ def test_a_killed_replay_goes_on_where_it_was(servers: Servers, when: int) -> No
         while process.poll() is None:
             found = read_progress(kafka(servers), replay_name, facts)
             if found is not None and sum(found.next_.values()) >= when:
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(number)
                 break
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(60) == code
     again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert again.returncode == 0, again.stderr
     assert "replayed 240,000 records of many" in again.stdout
