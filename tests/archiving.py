@@ -126,11 +126,6 @@ class Archive:
         self.must("replay", topic, "--into", f"jsonl:{path}", "--format", "raw", *more)
         return read_replayed(path)
 
-    def log(self, topic: str) -> list[dict[str, Any]]:
-        """Return the entries of a topic's log."""
-        entries: list[dict[str, Any]] = json.loads(self.must("log", topic, "--json").stdout)["entries"]
-        return entries
-
 
 def read_replayed(path: Path) -> list[Seen]:
     """Return the records of a file that `headrace replay --format raw` wrote, in the order of partition and offset."""

@@ -1,7 +1,7 @@
 """What a plain Kafka consumer sees of a topic: the judge over archive and replay, without any of headrace's code."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,8 +31,8 @@ class TopicView:
     ends: dict[int, int]
 
 
-def read_topic(kafka: str, topic: str, *, committed_only: bool = True) -> TopicView:
-    """Read everything that a topic holds now."""
+def read_topic(kafka: str, topic: str, *, unreadable: Collection[tuple[int, int]] = ()) -> TopicView:
+    """Read everything that a topic shows now, but for the places of records that the client cannot hand out."""
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -40,7 +40,7 @@ def read_topic(kafka: str, topic: str, *, committed_only: bool = True) -> TopicV
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "isolation.level": "read_committed" if committed_only else "read_uncommitted",
+            "isolation.level": "read_committed",
         }
     )
     try:
@@ -49,12 +49,14 @@ def read_topic(kafka: str, topic: str, *, committed_only: bool = True) -> TopicV
             p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=READ_TIMEOUT_S)[0] for p in partitions
         }
         consumer.assign([TopicPartition(topic, p, start) for p, start in starts.items()])
-        return _read_to_ends(consumer, topic, starts)
+        return _read_to_ends(consumer, topic, starts, unreadable)
     finally:
         consumer.close()
 
 
-def _read_to_ends(consumer: Consumer, topic: str, starts: dict[int, int]) -> TopicView:
+def _read_to_ends(
+    consumer: Consumer, topic: str, starts: dict[int, int], unreadable: Collection[tuple[int, int]]
+) -> TopicView:
     records: dict[tuple[int, int], Seen] = {}
     ends: dict[int, int] = {}
     deadline = time.monotonic() + READ_TIMEOUT_S
@@ -62,6 +64,8 @@ def _read_to_ends(consumer: Consumer, topic: str, starts: dict[int, int]) -> Top
         assert time.monotonic() < deadline, f"reading {topic}: ends {ends} of {len(starts)} partitions in time"
         for message in consumer.consume(1000, 0.2):
             error = message.error()
+            if error is None and (message.partition(), message.offset()) in unreadable:
+                continue
             if error is None:
                 seen = seen_of(message)
                 records[seen.partition, seen.offset] = seen

@@ -5,6 +5,7 @@ archive to hold.
 import io
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -39,7 +40,10 @@ def publish_schemas(servers: Servers) -> str:
 
 @dataclass
 class WatchedTopic:
-    """`expected`: all that was visible when it was archived. `gaps`: (partition, from, to) that must be listed."""
+    """`expected`: all that was visible when it was archived. `gaps`: (partition, from, to) that must be listed.
+
+    `unreadable`: places of records that no librdkafka client hands out. `foreign`: what others than `history` wrote.
+    """
 
     servers: Servers
     name: str
@@ -51,20 +55,30 @@ class WatchedTopic:
     gaps: list[tuple[int, int, int]] = field(default_factory=list)
     origins: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
+    unreadable: set[tuple[int, int]] = field(default_factory=set)
+    foreign: set[tuple[int, int]] = field(default_factory=set)
 
     @classmethod
     def create(
-        cls, servers: Servers, rng: Random, *, partitions: int = 3, stamped: bool = False, raw: bool = False
+        cls,
+        servers: Servers,
+        rng: Random,
+        *,
+        partitions: int = 3,
+        stamped: bool = False,
+        raw: bool = False,
+        config: Mapping[str, str] | None = None,
     ) -> "WatchedTopic":
         """Create a topic; `stamped`: the broker sets the timestamps; `raw`: it is archived byte for byte."""
-        config = {**ANY_TIME, "message.timestamp.type": "LogAppendTime" if stamped else "CreateTime"}
-        name = servers.new_topic(partitions, config)
+        own = {"message.timestamp.type": "LogAppendTime" if stamped else "CreateTime", **(config or {})}
+        name = servers.new_topic(partitions, {**ANY_TIME, **own})
         return cls(servers, name, partitions, TopicHistory(servers.kafka, name, partitions, rng), stamped, raw)
 
     def watch(self) -> TopicView:
         """Take in what is visible now; nothing may change until it is archived. The journal must bear it out."""
-        view = read_topic(self.servers.kafka, self.name)
-        assert contradictions(self.history.journal, view.records.values(), stamped=self.stamped) == []
+        view = read_topic(self.servers.kafka, self.name, unreadable=self.unreadable)
+        judged = [record for place, record in view.records.items() if place not in self.foreign]
+        assert contradictions(self.history.journal, judged, stamped=self.stamped) == []
         for place, seen in view.records.items():
             assert self.expected.setdefault(place, seen) == seen
         self.origins = self.origins or view.starts
@@ -78,14 +92,30 @@ class WatchedTopic:
         """Hold a replay against everything that was seen, field by field."""
         assert differences([self.expected[place] for place in sorted(self.expected)], replayed) == []
 
+    def log_entries(self, archive: Archive) -> list[dict[str, Any]]:
+        """Return the objects of the topic's log, as they are."""
+        bucket, _, prefix = archive.url.removeprefix("s3://").partition("/")
+        s3 = self.servers.s3()
+        keys = [
+            found["Key"]
+            for found in s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/log/topic={self.name}/")["Contents"]
+        ]
+        return [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in sorted(keys)]
+
     def check_offsets(self, entries: list[dict[str, Any]]) -> None:
         """Each offset from the first to the end is a record, in a listed gap, or held nothing that was to be kept."""
         spans: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for entry in entries:
             for span in entry["spans"]:
                 spans[span["partition"]].append(span)
-        listed = [(p, gap["from"], gap["to"]) for p, own in spans.items() for span in own for gap in span["gaps"]]
-        assert sorted(listed) == sorted(self.gaps)
+        listed = [
+            (p, gap["from"], gap["to"], gap["reason"])
+            for p, own in spans.items()
+            for span in own
+            for gap in span["gaps"]
+        ]
+        unreadable = [(p, offset, offset + 1, "unreadable") for p, offset in self.unreadable]
+        assert sorted(listed) == sorted([*((*gap, "retention") for gap in self.gaps), *unreadable])
         for partition, end in self.ends.items():
             own = spans[partition]
             bounds = [span["from"] for span in own] + [end]
@@ -99,19 +129,19 @@ class WatchedTopic:
         """Return the places from the origin to the end that are neither expected records nor in a gap."""
         every = {(p, offset) for p, end in self.ends.items() for offset in range(self.origins[p], end)}
         in_gaps = {(p, offset) for p, start, end in self.gaps for offset in range(start, end)}
-        return every - in_gaps - set(self.expected)
+        return every - in_gaps - self.unreadable - set(self.expected)
 
-    def check_quarantine(self, archive: Archive) -> None:
+    def check_quarantine(self, archive: Archive, entries: list[dict[str, Any]]) -> None:
         """What cannot be decoded is set aside, and only that."""
-        listed = json.loads(archive.must("files", self.name, "--kind", "quarantine", "--format", "json").stdout)
+        bucket, _, prefix = archive.url.removeprefix("s3://").partition("/")
+        keys = [file["key"] for entry in entries for file in entry["files"] if file["kind"] == "quarantine"]
         quarantined: dict[tuple[int, int], str] = {}
-        for file in listed["files"]:
-            bucket, _, key = file["url"].removeprefix("s3://").partition("/")
-            body = self.servers.s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in keys:
+            body = self.servers.s3().get_object(Bucket=bucket, Key=f"{prefix}/{key}")["Body"].read()
             table = pq.read_table(io.BytesIO(body), columns=["_partition", "_offset", "_error_kind"])
             rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
             quarantined.update({(partition, offset): kind for partition, offset, kind in rows})
-        judged = {place: self.history.journal[place] for place in self.expected}
+        judged = {place: self.history.journal[place] for place in self.expected.keys() - self.foreign}
         unsound = {place for place, record in judged.items() if record.decodable is False and not self.raw}
         sound = {place for place, record in judged.items() if record.decodable or self.raw}
         assert {judged[place].what for place in unsound - quarantined.keys()} == set(), "decoded, and must not"

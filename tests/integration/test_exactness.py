@@ -51,8 +51,9 @@ class Trial:
         """Replay and verify each topic, and account for each offset."""
         for topic in self.topics:
             topic.check_replay(self.archive.replay(topic.name, folder / f"{topic.name}.jsonl"))
-            topic.check_offsets(self.archive.log(topic.name))
-            topic.check_quarantine(self.archive)
+            entries = topic.log_entries(self.archive)
+            topic.check_offsets(entries)
+            topic.check_quarantine(self.archive, entries)
             self.archive.must("verify", topic.name)
 
 
