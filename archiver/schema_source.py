@@ -9,19 +9,22 @@ fingerprint: a second one is kept beside the first under its SHA-256, and report
 import hashlib
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from headrace.schemas.canonical import fingerprint
+from headrace.schemas.canonical import fingerprint, load
 from headrace.schemas.errors import SchemaError
 
 from .object_store import ObjectNotFound, ObjectStore
 
 log = logging.getLogger("headrace.archiver")
 
-UNKNOWN_RETRY_S = 10.0
+UNKNOWN_RETRY_S = 10.0  # what nobody knew is asked for again after so long
+TOPIC_READS_MAX = 5  # in UNKNOWN_RETRY_S: noise with ever new fingerprints must not become load on Kafka
+MISSES_MAX = 10_000
 READ_TIMEOUT_S = 10.0
 
 
@@ -36,8 +39,8 @@ class KnownTexts(Protocol):
 class ArchiveSchemas:
     """A SchemaSource over the archive, the schema topic and built-in texts.
 
-    `read_topic()` returns all texts of Kafka's schema topic, as the values of its records; it is asked at most once in
-    UNKNOWN_RETRY_S for what nobody knows. `monotonic()` gives seconds.
+    `read_topic()` returns all texts of Kafka's schema topic, as the values of its records. `monotonic()` gives seconds.
+    A fingerprint that is new here is asked for at once, everywhere; one that nobody knew again after UNKNOWN_RETRY_S.
     """
 
     def __init__(
@@ -54,16 +57,24 @@ class ArchiveSchemas:
         self._monotonic = monotonic
         self._texts: dict[bytes, str] = {}
         self._from_topic: dict[bytes, str] = {}
-        self._asked_s: float | None = None
+        self._misses: dict[bytes, float] = {}
+        self._topic_reads_s: deque[float] = deque(maxlen=TOPIC_READS_MAX)
         self._reported: set[str] = set()
 
     def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
         """Return the writer schema for 8 little-endian bytes, or None. Raises StoreError."""
-        text = self._texts.get(fingerprint)
+        if fingerprint in self._texts:
+            return self._texts[fingerprint]
+        missed_s = self._misses.get(fingerprint)
+        if missed_s is not None and self._monotonic() - missed_s < UNKNOWN_RETRY_S:
+            return None
+        text = self._find(fingerprint)
         if text is None:
-            text = self._find(fingerprint)
-            if text is not None:
-                self._texts[fingerprint] = text
+            if len(self._misses) >= MISSES_MAX:
+                self._misses.clear()
+            self._misses[fingerprint] = self._monotonic()
+        else:
+            self._texts[fingerprint] = text
         return text
 
     def text_by_registry_id(self, schema_id: int) -> str | None:  # noqa: ARG002 - the interface's signature
@@ -98,10 +109,10 @@ class ArchiveSchemas:
 
     def _topic_text(self, wanted: bytes) -> str | None:
         if wanted not in self._from_topic:
-            now = self._monotonic()
-            if self._asked_s is not None and now - self._asked_s < UNKNOWN_RETRY_S:
+            now, reads = self._monotonic(), self._topic_reads_s
+            if len(reads) == TOPIC_READS_MAX and now - reads[0] < UNKNOWN_RETRY_S:
                 return None
-            self._asked_s = now
+            reads.append(now)
             self._from_topic.update(by_fingerprint(self._read_topic()))
         return self._from_topic.get(wanted)
 
@@ -112,7 +123,7 @@ def by_fingerprint(texts: list[bytes]) -> dict[bytes, str]:
     for body in texts:
         try:
             text = body.decode()
-            found[fingerprint(json.loads(text))] = text
+            found[fingerprint(load(text, "the schema topic"))] = text
         except (ValueError, SchemaError) as error:
             log.warning("the schema topic holds a record that is no schema: %s", error)
     return found
