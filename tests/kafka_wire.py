@@ -6,11 +6,14 @@ Sources: https://kafka.apache.org/protocol.html and https://kafka.apache.org/doc
 
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 PRODUCE, PRODUCE_VERSION = 0, 7
 ANSWER_TIMEOUT_S = 15.0
+NOT_READY = {3, 5, 6}  # unknown topic or partition, no leader, not the leader: a new topic, for some moments
+NOT_READY_S_MAX = 15.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,18 @@ class BrokerRefused(Exception):
 
 def produce_on_the_wire(kafka: str, topic: str, partition: int, records: Sequence[WireRecord]) -> int:
     """Write one batch to the partition, whose leader is at `kafka` (host:port); return its first offset."""
-    batch = _batch(records)
+    deadline = time.monotonic() + NOT_READY_S_MAX
+    while True:
+        error, offset = _produce(kafka, topic, partition, _batch(records))
+        if not error:
+            return offset
+        if error not in NOT_READY or time.monotonic() > deadline:
+            raise BrokerRefused(f"producing to {topic}/{partition}: Kafka's error code {error}")
+        time.sleep(0.1)
+
+
+def _produce(kafka: str, topic: str, partition: int, batch: bytes) -> tuple[int, int]:
+    """Send one request; return the error code and the batch's first offset."""
     body = struct.pack(">hhih", PRODUCE, PRODUCE_VERSION, 1, -1)  # the header, without a client id
     body += struct.pack(">hhi", -1, -1, 10_000)  # no transaction, acks from all, time-out
     body += struct.pack(">i", 1) + _string(topic) + struct.pack(">iii", 1, partition, len(batch)) + batch
@@ -39,9 +53,7 @@ def produce_on_the_wire(kafka: str, topic: str, partition: int, records: Sequenc
         answer = _read(connection, struct.unpack(">i", _read(connection, 4))[0])
     start = 4 + 4 + 2 + len(topic.encode()) + 4  # correlation id, one topic, its name, one partition
     _, error, offset = struct.unpack_from(">ihq", answer, start)
-    if error:
-        raise BrokerRefused(f"producing to {topic}/{partition}: Kafka's error code {error}")
-    return int(offset)
+    return int(error), int(offset)
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
