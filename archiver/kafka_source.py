@@ -150,7 +150,7 @@ class KafkaSource:
         # Records first: what a problem cuts off came before it.
         found: list[SourceEvent] = []
         for topic, group in by_topic.items():
-            records, unreadable = _records(topic, group)
+            records, unreadable = records_of(topic, group)
             found.append(records)
             events += unreadable
         return found + events
@@ -260,7 +260,8 @@ def _at(partition: TopicPartition, start: Start) -> KafkaPartition:
     return KafkaPartition(partition.topic, partition.partition, start.offset)
 
 
-def _records(topic: str, messages: list[Message]) -> tuple[Records, list[Unreadable]]:
+def records_of(topic: str, messages: list[Message]) -> tuple[Records, list[Unreadable]]:
+    """Turn messages of one topic, none of them an error, into columns; what the client cannot hand out comes apart."""
     headers, faults = _headers(messages)
     unreadable = [
         Unreadable(

@@ -1,0 +1,75 @@
+"""`make bench`: what each step costs, and what the whole costs beside their sum. Everything from one run.
+
+Machines differ and are shared, so the ratios are what to compare; absolute figures only belong to the run that printed
+them. CPU is of all threads, and for whole processes of all their children.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from archiver_steps import measure_archiver
+from producer_steps import measure_producer
+from rich.console import Console
+from rich.table import Table
+
+from headrace.local import Instance
+
+
+def main() -> int:
+    """Run the benchmarks and print a table, or JSON."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=500_000, help="pin events to archive (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
+        instance = Instance(Path(folder) / "servers", env=os.environ)
+        say = Console(stderr=True)
+        try:
+            say.print("starting Kafka and S3")
+            instance.up()
+            os.environ.update(instance.env())
+            say.print("producer: building, encoding, emitting")
+            producer = measure_producer(instance.kafka.bootstrap)
+            say.print(f"archiver: {arguments.events:,} pin events, step by step and whole")
+            archiver = measure_archiver(instance.kafka.bootstrap, arguments.events)
+        finally:
+            instance.down(purge=True)
+    if arguments.json:
+        print(json.dumps({"producer": producer, "archiver": archiver}, indent=2))
+        return 0
+    show(producer, archiver)
+    return 0
+
+
+def show(producer: dict[str, float], archiver: dict[str, float]) -> None:
+    """Print what was measured for people."""
+    console = Console()
+    table = Table(title="producer: one pin event, in the calling thread")
+    table.add_column("step")
+    table.add_column("us", justify="right")
+    table.add_column("of fastavro", justify="right")
+    for name in ("fastavro encodes a dict", "event made, checked and encoded", "emit() median", "emit() p99.9"):
+        table.add_row(name, f"{producer[name]:.1f}", f"{producer[name] / producer['fastavro encodes a dict']:.2f}")
+    console.print(table)
+    table = Table(title="archiver: CPU of one record")
+    table.add_column("step")
+    table.add_column("us", justify="right")
+    table.add_column("of the whole", justify="right")
+    whole = archiver["archiver whole"]
+    for name, cost in archiver.items():
+        if not name.startswith("_"):
+            table.add_row(name, f"{cost:.2f}", f"{cost / whole:.2f}")
+    console.print(table)
+    console.print(
+        f"bare steps {archiver['sum of steps'] / whole:.2f} of the whole; {1e6 / whole:,.0f} rows a CPU-second with "
+        f"every guarantee on; {archiver['_bytes a row']:.1f} bytes a row; peak memory of the worker "
+        f"{archiver['_peak MB']:.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
