@@ -119,7 +119,7 @@ def read_topic(kafka: str, topic: str) -> dict[int, list[Record]]:
         open_ones = set(partitions)
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
         while open_ones:
-            batch = consumer.consume(BATCH, timeout=1.0) or consumer.consume(1, timeout=SILENCE_S)
+            batch = consumer.consume(BATCH, timeout=0.1) or consumer.consume(1, timeout=SILENCE_S)
             if not batch:
                 raise Failed(f"Kafka at {kafka} sent nothing of {topic} for {SILENCE_S:.0f} s")
             for message in batch:
