@@ -31,14 +31,18 @@ class _Rate(ProgressColumn):
 
 
 class RecordProgress:
-    """Context manager around a long run. `update(done)` may be called as often as one likes."""
+    """Context manager around a long run. `update(done)` may be called as often as one likes.
 
-    def __init__(self, what: str, total: int | None = None) -> None:
+    `shown` False says nothing at all: for output on the same terminal.
+    """
+
+    def __init__(self, what: str, total: int | None = None, *, shown: bool = True) -> None:
         self._what = what
         self._total = total or 0
         self._bar: Progress | None = None
         self._started = self._said = time.monotonic()
-        if sys.stderr.isatty():
+        self._shown = shown
+        if shown and sys.stderr.isatty():
             columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(what, total=total)
@@ -56,7 +60,7 @@ class RecordProgress:
             self._bar.update(self._task, completed=done, total=self._total)
             return
         now = time.monotonic()
-        if now - self._said >= PLAIN_INTERVAL_S:
+        if self._shown and now - self._said >= PLAIN_INTERVAL_S:
             self._said = now
             rate = done / (now - self._started)
             left = f"{(self._total - done) / rate:,.0f} s left" if rate else "no rate yet"

@@ -128,11 +128,14 @@ def _show_counts(reading: Reading) -> None:
     )
 
 
-def _write(reading: Reading, lines: JsonLines, write: Callable[[bytes], object]) -> None:
-    with RecordProgress(f"replay {reading.plan.topic}", reading.plan.rows) as progress:
+def _write(reading: Reading, lines: JsonLines, write: Callable[[bytes], object], *, shown: bool = True) -> None:
+    # Lines on a terminal are progress enough.
+    with RecordProgress(f"replay {reading.plan.topic}", reading.plan.rows, shown=shown) as progress:
+        written = 0
         for piece in _pieces(reading, lines):
             write(piece)
-            progress.update(reading.counts.rows)
+            written += piece.count(b"\n")
+            progress.update(written if reading.plan.exact else reading.counts.rows)
 
 
 def _pieces(reading: Reading, lines: JsonLines) -> Iterator[bytes]:
@@ -142,7 +145,7 @@ def _pieces(reading: Reading, lines: JsonLines) -> Iterator[bytes]:
 
 def _to_stdout(reading: Reading, lines: JsonLines) -> None:
     try:
-        _write(reading, lines, sys.stdout.buffer.write)
+        _write(reading, lines, sys.stdout.buffer.write, shown=not sys.stdout.isatty())
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Whoever reads has had enough, as `head` has. What is left in the buffer must not be tried again at exit.

@@ -38,7 +38,9 @@ def replay_into_kafka(
         if found is not None:
             click.echo(f"going on where an earlier run of this replay into {target} ended", err=True)
         with RecordProgress(f"replay {topic}", reading.plan.rows) as progress:
-            receipt = replay.run(reading, progress.update)
+            receipt = replay.send(reading, progress.update)
+        with RecordProgress(f"compare {target}", receipt.sent + receipt.earlier) as progress:
+            replay.prove(progress.update)
     _show_receipt(topic, receipt)
     if newest.plan.snapshot != receipt.snapshot and newest.plan.ranges != reading.plan.ranges:
         click.echo(

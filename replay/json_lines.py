@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from .event_json import EventDecoder, bytes_json
+from .pieces import pieces
 from .reader import Chunk
 
 LineFormat = Literal["event", "raw"]
 LINES_AT_ONCE = 2_000
+BYTES_AT_ONCE = 4 << 20
 
 
 class JsonLines:
@@ -27,10 +29,8 @@ class JsonLines:
 
     def lines(self, chunk: Chunk) -> Iterator[bytes]:
         """Yield the chunk's lines, some thousands at a time."""
-        for start in range(0, chunk.records.num_rows, LINES_AT_ONCE):
-            count = min(LINES_AT_ONCE, chunk.records.num_rows - start)
-            contents = (self._events if self._form == "event" else self._raw)(chunk, start, count)
-            piece = chunk.records.slice(start, count)
+        for start, piece in pieces(chunk.records, rows_max=LINES_AT_ONCE, bytes_max=BYTES_AT_ONCE):
+            contents = (self._events if self._form == "event" else self._raw)(chunk, start, piece.num_rows)
             offsets, stamps, types = (
                 piece.column(name).to_pylist() for name in ("offset", "timestamp", "timestamp_type")
             )

@@ -21,9 +21,12 @@ from .kafka_progress import Progress, read_progress, replay_id
 from .kafka_range import RangeReader
 from .kafka_sender import KafkaSender
 from .kafka_target import Allowances, Clock, Target, check_records, check_target, read_target
+from .pieces import pieces
 from .plan import Plan
 from .reader import Reading
 
+PIECE_RECORDS_MAX = 10_000
+PIECE_BYTES_MAX = 8 << 20
 READ_BACK_SILENCE_S_MAX = 20.0
 DIFFERENCES_SHOWN = 5
 
@@ -93,7 +96,7 @@ class TargetDigest:
 
 
 class KafkaReplay:
-    """Replays into one topic: `begin()`, then `run()`, so that what will happen can be shown in between.
+    """Replays into one topic: `begin()`, `send()`, `prove()`, so that what happens can be shown in between.
 
     Context manager. From begin() on, any other run of the same replay is fenced.
     """
@@ -108,6 +111,7 @@ class KafkaReplay:
         self.target: Target = read_target(kafka, target_topic, clock)
         self._progress: Progress | None = None
         self._sender: KafkaSender | None = None
+        self._sources: dict[int, TargetDigest] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -127,24 +131,22 @@ class KafkaReplay:
         self._progress = read_progress(self._kafka, name, self.target)
         return self._progress
 
-    def run(self, reading: Reading, on_progress: Callable[[int], None]) -> Receipt:
-        """Send what is not sent yet, then read the target back and compare everything.
+    def send(self, reading: Reading, on_progress: Callable[[int], None]) -> Receipt:
+        """Send what is not sent yet. `on_progress` gets the number of records done.
 
-        Raises TargetUnfit before anything is sent, ReplayDiffers with the differences, and what sender and reading
-        raise.
+        Raises TargetUnfit for a target that does not fit, and what sender and reading raise.
         """
         plan, sender = reading.plan, self._sender
         if sender is None or (self._progress is not None and self._progress.snapshot != plan.snapshot):
             raise ValueError("begin() comes first, and the reading is of the snapshot that it returned")
         check_target(self.target, plan, self._allow, resuming=self._progress is not None)
         receipt = Receipt(self.target.topic, plan.snapshot)
-        progress = self._progress or self._fresh(plan)
-        sender.begin(progress)
-        sources = self._send(reading, sender, progress, receipt, on_progress)
+        self._progress = self._progress or self._fresh(plan)
+        sender.begin(self._progress)
+        self._sources = self._send(reading, sender, self._progress, receipt, on_progress)
         sender.commit()
         receipt.sent = sender.sent
-        receipt.notes += self._notes(sources)
-        self._compare(sources, progress)
+        receipt.notes += self._notes(self._sources)
         return receipt
 
     def _fresh(self, plan: Plan) -> Progress:
@@ -167,7 +169,7 @@ class KafkaReplay:
         sources: dict[int, TargetDigest] = {
             partition: TargetDigest(timestamps_kept=not self.target.log_append_time) for partition in progress.next_
         }
-        append_times = 0
+        append_times = done = 0
         for chunk in reading.chunks():
             sources[chunk.partition].add_source(chunk.records)
             append_times += int((chunk.records.column("timestamp_type").to_numpy() == 1).sum())
@@ -178,8 +180,11 @@ class KafkaReplay:
             left = chunk.records.slice(sent_before)
             if left.num_rows:
                 check_records(self.target, left, self._allow, self._clock.now_ms())
-                sender.send(chunk.partition, left, int(left.column("offset")[-1].as_py()) + 1)
-            on_progress(reading.counts.rows)
+            done += sent_before
+            for _, piece in pieces(left, rows_max=PIECE_RECORDS_MAX, bytes_max=PIECE_BYTES_MAX):
+                sender.send(chunk.partition, piece)
+                done += piece.num_rows
+                on_progress(done if reading.plan.exact else reading.counts.rows)
         if append_times:
             receipt.notes.append(
                 f"{append_times:,} records have broker timestamps (LogAppendTime); the target shows the same times as "
@@ -199,7 +204,14 @@ class KafkaReplay:
 
     # -- reading back ------------------------------------------------------------------------------------------------
 
-    def _compare(self, sources: Mapping[int, TargetDigest], progress: Progress) -> None:
+    def prove(self, on_progress: Callable[[int], None]) -> None:
+        """Read the target back and compare it with everything that this replay sent, in this run and before.
+
+        Raises ReplayDiffers with the differences, KafkaUnusable, SourceError.
+        """
+        sources, progress = self._sources, self._progress
+        if progress is None or not sources:
+            raise ValueError("send() comes first")
         found = {p: TargetDigest(timestamps_kept=not self.target.log_append_time) for p in sources}
         try:
             with RangeReader(
@@ -209,7 +221,7 @@ class KafkaReplay:
                 monotonic=self._clock.monotonic,
                 silence_s_max=READ_BACK_SILENCE_S_MAX,
             ) as reader:
-                self._read_back(reader, sources, found)
+                self._read_back(reader, sources, found, on_progress)
         except KafkaException as error:
             raise KafkaUnusable(f"reading {self.target.topic} back: {error}; everything was sent") from error
         differences = []
@@ -229,7 +241,11 @@ class KafkaReplay:
             )
 
     def _read_back(
-        self, reader: RangeReader, sources: Mapping[int, TargetDigest], found: Mapping[int, TargetDigest]
+        self,
+        reader: RangeReader,
+        sources: Mapping[int, TargetDigest],
+        found: Mapping[int, TargetDigest],
+        on_progress: Callable[[int], None],
     ) -> None:
         """Read until every partition has as many records as were sent, and no more come."""
         admin = KafkaAdmin(self._kafka, pause=self._clock.pause, monotonic=self._clock.monotonic)
@@ -237,9 +253,11 @@ class KafkaReplay:
         while not reader.silent:
             for partition, batch in reader.poll():
                 found[partition].add_target(batch, sources[partition])
+            on_progress(sum(each.records for each in found.values()))
             if any(found[partition].records < source.records for partition, source in sources.items()):
                 continue  # also because a commit's markers take a moment
             positions = reader.positions()
             ends = admin.log_ends(partitions).items()
             if all(isinstance(end, LogEnds) and positions[where.partition] >= end.last_stable for where, end in ends):
                 return
+        admin.log_ends(partitions)  # raises when it is Kafka that has gone silent, and nothing is missing

@@ -78,23 +78,16 @@ class KafkaSender:
         self._touched = dict(progress.next_)
         self.commit()
 
-    def send(self, partition: int, records: pa.RecordBatch, next_offset: int) -> None:
-        """Send one partition's records (RECORD_SCHEMA); commits now and then. `next_offset`: where the source goes on.
-
-        Call commit() at the end.
-        """
-        rows = records.num_rows
-        for start in range(0, rows, TRANSACTION_RECORDS_MAX):
-            piece = records.slice(start, TRANSACTION_RECORDS_MAX)
-            if not self._open:
-                self._begin()
-            self._produce(partition, piece)
-            last = start + piece.num_rows == rows
-            self._touched[partition] = next_offset if last else int(piece.column("offset")[-1].as_py()) + 1
-            self._records += piece.num_rows
-            self._bytes += piece.nbytes
-            if self._records >= TRANSACTION_RECORDS_MAX or self._bytes >= TRANSACTION_BYTES_MAX:
-                self.commit()
+    def send(self, partition: int, records: pa.RecordBatch) -> None:
+        """Send some of one partition's records (RECORD_SCHEMA); commits now and then. Call commit() at the end."""
+        if not self._open:
+            self._begin()
+        self._produce(partition, records)
+        self._touched[partition] = int(records.column("offset")[-1].as_py()) + 1
+        self._records += records.num_rows
+        self._bytes += records.nbytes
+        if self._records >= TRANSACTION_RECORDS_MAX or self._bytes >= TRANSACTION_BYTES_MAX:
+            self.commit()
 
     def _produce(self, partition: int, records: pa.RecordBatch) -> None:
         topic, produce, poll = self._target.topic, self._producer.produce, self._producer.poll

@@ -56,7 +56,14 @@ def test_the_head_that_log_shows_can_be_checked_later(run: Run, archive: SmallAr
 
 
 @pytest.mark.usefixtures("archive")
-@pytest.mark.parametrize(("args", "hint"), [(["nope"], "it has pin"), (["pin", "--head", "3"], "SEQ:SHA256")])
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["nope"], "it has pin"),
+        (["pin", "--head", "3"], "SEQ:SHA256"),
+        (["pin", "--against-kafka"], "needs --kafka"),
+    ],
+)
 def test_a_request_that_cannot_be_met_exits_2(run: Run, args: list[str], hint: str) -> None:
     """Nothing was checked, so it is no success."""
     result = run("verify", *args)

@@ -242,6 +242,21 @@ def test_an_offset_in_two_files_is_found() -> None:
     assert any("archived twice" in each.what for each in checked(archive).findings)
 
 
+@pytest.mark.parametrize("seq", [1, 2])
+def test_every_flipped_bit_of_an_entry_that_others_follow_is_found(seq: int) -> None:
+    """The chain covers each byte: a finding, or "made by a newer version" where the bit made it look so."""
+    archive = archive_of_three()
+    sound = archive.memory.objects[log_key("pin", seq)]
+    for at in range(0, len(sound), 7):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << (at % 8)
+        archive.memory.objects[log_key("pin", seq)] = bytes(damaged)
+        try:
+            assert not checked(archive).ok
+        except LogTooNew:
+            continue
+
+
 def test_an_unknown_topic_is_an_error_and_not_a_success() -> None:
     """Nothing was checked, so nothing is fine."""
     with pytest.raises(TopicUnknown, match="it has pin"):
