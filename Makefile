@@ -23,7 +23,7 @@ $(VENV)/.installed: requirements/all.txt pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(NEW_ENOUGH)' || { \
 	  echo "headrace needs Python 3.11 or newer, and found none. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; \
 	  exit 1; }
-	@echo "installing headrace and its pinned dependencies into $(VENV) (once; about a minute)"
+	@echo "installing headrace and its pinned dependencies into $(VENV) (once; 820 MB, one to two minutes)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PIP) install --require-hashes -r requirements/all.txt

@@ -20,8 +20,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from headrace.producer import EventLog
-from headrace.schemas.event import Event
-from headrace.schemas.events import Error, FeedLoad, Follow, Login, LoginFailure, Pin
+from headrace.schemas import Error, Event, FeedLoad, Follow, Login, Pin
+from headrace.schemas.events import LoginFailure
 
 log = EventLog.from_env(service="web")
 app = Flask(__name__)

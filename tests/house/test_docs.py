@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_index_names_every_page() -> None:
     assert [
         name(page) for page in files("docs", suffix=".md") if page.stem != "README" and page.name not in index
     ] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """docs/dependencies.md names each package that pyproject.toml asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = [*project["project"]["optional-dependencies"].values(), *project["dependency-groups"].values()]
+    wanted = [
+        word for group in (project["project"]["dependencies"], *extras) for word in group if isinstance(word, str)
+    ]
+    names = {re.split(r"[\[<>=]", word)[0] for word in wanted} - {project["project"]["name"]}
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    assert [each for each in sorted(names) if not re.search(rf"[ |]{re.escape(each)}[ ,|]", page)] == []
 
 
 def test_make_help_names_every_target_that_the_readme_uses() -> None:
