@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -63,16 +62,13 @@ def prepare_spark() -> None:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_SUBMIT_ARGS": " ".join([*options, "pyspark-shell"]),
     }
-    with warnings.catch_warnings():
-        # It says that Spark's own pandas functions know pandas 2 better. None of them is used here.
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-        from pyspark.sql import SparkSession  # noqa: PLC0415 - only once Spark is wanted, and its warning silenced
-
-    atexit.register(_stop, SparkSession)
+    atexit.register(_stop)
 
 
-def _stop(session_type: type) -> None:
-    session = session_type.getActiveSession()  # type: ignore[attr-defined]  # imported late, so a plain type here
+def _stop() -> None:
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - slow to import, and only some tests use it
+
+    session = SparkSession.getActiveSession()
     if session is not None:
         session.stop()
 
