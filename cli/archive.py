@@ -28,6 +28,7 @@ from headrace.schemas.catalog import builtin
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
 
 MIB = 1 << 20
+PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes longer is not going to keep up
 
 
 @click.command(name="archive")
@@ -94,7 +95,7 @@ def command(
     kafka_settings: dict[str, Any] = {"bootstrap.servers": kafka}
     try:
         store = S3Store(archive_url)
-        check_store(store, os.urandom(16).hex())
+        check_store(S3Store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
         metadata = KafkaMetadata(kafka_settings)
         present = metadata.topics()
         settings = _settings(present, topics, raw_topics, kafka)

@@ -1,0 +1,88 @@
+"""S3 servers that misbehave: one that ignores If-None-Match, one that takes connections and never answers.
+
+They listen on 127.0.0.1 for as long as the block lasts.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+
+class _Forgetful(BaseHTTPRequestHandler):
+    """Keeps objects in a dict, without looking at credentials or conditions."""
+
+    protocol_version = "HTTP/1.1"
+    objects: dict[str, bytes]
+
+    def do_PUT(self) -> None:
+        self.objects[urlsplit(self.path).path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(200, b"")
+
+    def do_GET(self) -> None:
+        body = self.objects.get(urlsplit(self.path).path)
+        if body is None:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code><Message>not there</Message></Error>")
+        else:
+            self._answer(200, body)
+
+    def do_DELETE(self) -> None:
+        self.objects.pop(urlsplit(self.path).path, None)
+        self._answer(204, b"")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server names it so
+        """Say nothing."""
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def s3_that_ignores_conditions() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield the endpoint and the objects, by path, of a server on which every create wins."""
+    objects: dict[str, bytes] = {}
+    handler = type("Handler", (_Forgetful,), {"objects": objects})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", objects
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port at which nobody listens, and nobody else will."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """Yield a port that takes connections, reads, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as taken:
+        ended = threading.Event()
+        listening.settimeout(0.05)
+
+        def accept() -> None:
+            while not ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    taken.enter_context(listening.accept()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            ended.set()
+            thread.join()
