@@ -2,8 +2,8 @@
 
 import atexit
 import contextlib
+import functools
 import json
-import logging
 import os
 import re
 import socket
@@ -11,33 +11,37 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
 
-from confluent_kafka import Producer
-
-from headrace.schemas.event import Event
+from headrace.schemas.event import ID_BYTES, Event
 
 from . import forks
 from .greenlets import patched_by
+from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
 from .process_log import Counts, ProcessLog
-from .queues import MemoryQueue
+from .queues import MemoryQueue, Queue
 from .shipper import ProducerFactory, Shipper
+from .spool.adoption import Adopter
+from .spool.limits import SpoolLimits
+from .spool.opening import SpoolSettings, open_queue, usable
 from .tracing import current_trace_id
 
 P = ParamSpec("P")
 
 _POLL_S = 0.005
-_IN_FLIGHT_RECORDS_MAX = 20_000
 _NAME = re.compile(r"[A-Za-z0-9._-]*")
 
 
 class EventLog:
     """Logs typed events to Kafka. Make one at import time and use it from any thread and any forked worker.
 
-    emit() never waits for Kafka and never raises into the app unless `strict`. Accepted events wait in a bounded queue
-    in memory and are delivered in order while the process lives; what is left when it exits is flushed, for at most
-    `close_timeout_s`. Nothing is made before the first emit() of a process: no thread, no connection. With
-    `when_full="block"` emit() waits up to `block_s_max` for room instead of dropping at once: for batch jobs.
+    emit() never waits for Kafka and never raises into the app unless `strict`. Accepted events are delivered in order
+    while the process lives, and flushed at exit for at most `close_timeout_s`. With `spool`, a folder, they wait in
+    files: what the process leaves when it ends, however it ends, a later process of the service delivers. Without it,
+    or when the folder cannot be used, they wait in a bounded queue in memory. Nothing is made before the first emit()
+    of a process: no thread, no connection. With `when_full="block"` emit() waits up to `block_s_max` for room instead
+    of dropping at once: for batch jobs.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class EventLog:
         service: str,
         kafka: str,
         spool: str | os.PathLike[str] | None = None,
+        spool_limits: SpoolLimits | None = None,
         strict: bool = False,
         topic_prefix: str = "",
         topic: str | None = None,
@@ -69,11 +74,6 @@ class EventLog:
         Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
         """
-        if spool is not None:
-            raise ValueError(
-                "spool: this version keeps events in a bounded queue in memory (durability=memory) and has no spool on "
-                "disk: leave spool out"
-            )
         greenlets = patched_by()
         if greenlets is not None:
             raise ValueError(
@@ -91,6 +91,9 @@ class EventLog:
         if when_full not in ("drop", "block"):
             raise ValueError(f"when_full: must be 'drop' or 'block', not {when_full!r}")
         MemoryQueue(queue_records_max=queue_records_max, queue_bytes_max=queue_bytes_max)  # checks its bounds
+        self._spool = None
+        if spool is not None:
+            self._spool = usable(SpoolSettings(Path(spool).absolute(), spool_limits or SpoolLimits(), service))
         self._service = service
         self._host = host or socket.gethostname() or "unknown"
         self._strict = strict
@@ -101,13 +104,13 @@ class EventLog:
         self._queue_bytes_max = queue_bytes_max
         self._event_bytes_max = event_bytes_max
         self._close_timeout_s = close_timeout_s
-        self._config = _producer_config(service, kafka) | dict(kafka_config or {})
+        self._config = producer_config(service, kafka) | dict(kafka_config or {})
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
         self._monotonic = monotonic
         self._sleep = sleep
-        self._make_producer: ProducerFactory = make_producer or _connect
+        self._make_producer: ProducerFactory = make_producer or connect
         self._closed = False
         self._processes: dict[int, ProcessLog] = {}
         self._process: ProcessLog | None = None
@@ -171,16 +174,16 @@ class EventLog:
             if size > self._event_bytes_max:
                 reason = "oversize"
                 raise ValueError(f"{event.TYPE}: {size} bytes, more than event_bytes_max ({self._event_bytes_max})")
-            if self._block_s_max and process.queue.full():
-                self._wait_for_room(process)
+            if self._block_s_max and process.queue.full(event.TYPE):
+                self._wait_for_room(process, event.TYPE)
             return process.put(event, self._trace_id())
         except Exception:
             process.drop(reason)
             raise
 
-    def _wait_for_room(self, process: ProcessLog) -> None:
+    def _wait_for_room(self, process: ProcessLog, event_type: str) -> None:
         deadline = self._monotonic() + self._block_s_max
-        while process.queue.full() and not process.closed and self._monotonic() < deadline:
+        while process.queue.full(event_type) and not process.closed and self._monotonic() < deadline:
             if not process.started:
                 process.ship_here()
             self._sleep(_POLL_S)
@@ -204,7 +207,8 @@ class EventLog:
     def close(self, timeout_s: float = 5.0) -> bool:
         """Stop accepting, flush for at most `timeout_s`, and stop; return whether everything was delivered.
 
-        Runs by itself when the process exits. What is left then is lost, and counted as `undelivered`.
+        Runs by itself when the process exits. What is left then stays in the spool for the service's next process;
+        without a spool it is lost, and counted as `undelivered`.
         """
         self._closed = True
         process = self._process
@@ -214,12 +218,9 @@ class EventLog:
         first = not process.closed
         process.closed = True
         done = self.flush(timeout_s)
-        process.shipper.stop()
-        grace = max(deadline - self._monotonic(), 0.5)
-        end = self._monotonic() + grace
-        while process.started and not process.shipper.stopped and self._monotonic() < end:
-            self._sleep(_POLL_S)
-        if first:
+        left = max(deadline - self._monotonic(), 0.5)
+        process.stop(left, self._monotonic, lambda: self._sleep(_POLL_S))
+        if first and process.queue.durability == "memory":
             for _ in range(process.queue.depth()[0]):
                 process.drop("undelivered")
         return done
@@ -228,7 +229,7 @@ class EventLog:
         """Return what this process's log did: emitted, accepted, acked, queued, dropped by reason, durability."""
         process = self._process
         if process is None or process.generation != forks.generation():
-            return Counts(durability=MemoryQueue.durability)
+            return Counts(durability="memory" if self._spool is None else "disk")
         return process.counts()
 
     def __enter__(self) -> Self:
@@ -244,7 +245,12 @@ class EventLog:
         inherited half is kept for ever: dropping it would destroy what belongs to the parent.
         """
         generation = forks.generation()
-        process = self._processes.setdefault(generation, self._make(generation))
+        process = self._processes.get(generation)
+        if process is None:
+            made = self._make(generation)
+            process = self._processes.setdefault(generation, made)
+            if process is not made:
+                made.queue.close()
         process.closed = self._closed
         self._process = process
         _close_at_multiprocessing_exit(self)
@@ -254,53 +260,43 @@ class EventLog:
         return self._topic or self._topic_prefix + event_type
 
     def _make(self, generation: int) -> ProcessLog:
-        queue = MemoryQueue(queue_records_max=self._queue_records_max, queue_bytes_max=self._queue_bytes_max)
+        session_id = self._randomness(ID_BYTES)
+        queue: Queue | None = None
+        adopter: Adopter | None = None
 
-        def make_shipper(on_refused: Callable[[], None]) -> Shipper:
+        def make_shipper(of: Queue, on_refused: Callable[[], None]) -> Shipper:
             return Shipper(
-                queue=queue,
+                queue=of,
                 config=self._config,
                 make_producer=self._make_producer,
                 on_refused=on_refused,
-                in_flight_records_max=_IN_FLIGHT_RECORDS_MAX,
+                in_flight_records_max=IN_FLIGHT_RECORDS_MAX,
                 monotonic=self._monotonic,
             )
 
+        if self._spool is not None:
+            queue, adopter = open_queue(
+                self._spool,
+                self._host,
+                session_id,
+                make_shipper,
+                clock_ns=self._clock_ns,
+                monotonic=self._monotonic,
+            )
+        if queue is None:
+            queue = MemoryQueue(queue_records_max=self._queue_records_max, queue_bytes_max=self._queue_bytes_max)
         return ProcessLog(
             generation=generation,
             service=self._service,
             host=self._host,
             topic_of=self._topic_of,
             queue=queue,
-            make_shipper=make_shipper,
+            make_shipper=functools.partial(make_shipper, queue),
+            adopter=adopter,
+            session_id=session_id,
             clock_ns=self._clock_ns,
             randomness=self._randomness,
         )
-
-
-def _connect(config: Mapping[str, Any]) -> Producer:
-    return Producer(dict(config))
-
-
-def _producer_config(service: str, kafka: str) -> dict[str, Any]:
-    """Return librdkafka's settings: idempotent, keys where Java's clients put them, failing early and often."""
-    return {
-        "bootstrap.servers": kafka,
-        "client.id": f"headrace-{service}",
-        "enable.idempotence": True,
-        "acks": "all",
-        "partitioner": "murmur2_random",
-        "linger.ms": 20,
-        "compression.type": "lz4",
-        # A topic that is missing is parked and tried again, so there is no need to hope for it for 30 s.
-        "topic.metadata.propagation.max.ms": 5_000,
-        # Failing after 30 s only starts a new producer; the default of 300 s would hide an outage for as long.
-        "delivery.timeout.ms": 30_000,
-        "allow.auto.create.topics": False,
-        "queue.buffering.max.messages": 2 * _IN_FLIGHT_RECORDS_MAX,
-        "queue.buffering.max.kbytes": 64 << 10,
-        "logger": logging.getLogger("headrace.producer.librdkafka"),
-    }
 
 
 def _close_if_alive(log: "weakref.ref[EventLog]") -> None:

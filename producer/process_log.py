@@ -5,6 +5,7 @@ no other lock, and nothing that waits.
 """
 
 import _thread
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from headrace.schemas.uuid7 import Uuid7
 from .queues import Queue
 from .record import Record
 from .shipper import Shipper
+from .spool.adoption import Adopter
 
 # Events emitted by a thread while it is inside of emit() (signal handlers, __del__): a handful in practice.
 _SIDE_MAX = 10_000
@@ -24,7 +26,7 @@ _SIDE_MAX = 10_000
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
 
 
-LOST_AFTER_ACCEPTANCE = frozenset({"refused", "undelivered"})
+LOST_AFTER_ACCEPTANCE = frozenset({"refused", "undelivered", "expired", "damaged", "unreadable"})
 
 
 @dataclass
@@ -36,10 +38,16 @@ class Counts:
     acked: int = 0
     queued: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    """By reason: not_an_event, invalid, oversize, full, closed, refused (by Kafka), undelivered (at exit), internal."""
+    """By reason. Not accepted: not_an_event, invalid, oversize, full, shed (its class is refused already), disk_full,
+    unwritable, closed, forked, internal. Accepted and lost: refused (by Kafka), undelivered (at exit, memory only),
+    expired, damaged, unreadable."""
     restarts: int = 0
     """How often delivery failed and began again from the lowest record that was not acknowledged."""
     schemas_failed: int = 0
+    adopted: int = 0
+    """Events of dead processes that this one delivered; they are in none of the other numbers."""
+    adopted_lost: dict[str, int] = field(default_factory=dict)
+    """Events of dead processes that could not be delivered, by reason: refused, expired, damaged, unreadable."""
     last_error: str | None = None
 
     @property
@@ -60,12 +68,15 @@ class ProcessLog:
         topic_of: Callable[[str], str],
         queue: Queue,
         make_shipper: Callable[[Callable[[], None]], Shipper],
+        adopter: Adopter | None = None,
+        session_id: bytes | None = None,
         clock_ns: Callable[[], int],
         randomness: Callable[[int], bytes],
     ) -> None:
         self.generation = generation
-        self.envelope = Envelope(service=service, host=host, session_id=randomness(ID_BYTES))
+        self.envelope = Envelope(service=service, host=host, session_id=session_id or randomness(ID_BYTES))
         self.queue = queue
+        self.adopter = adopter
         self.shipper = make_shipper(lambda: self.drop("refused"))
         self._topic_of = topic_of
         self._clock_ns = clock_ns
@@ -75,6 +86,7 @@ class ProcessLog:
         self._busy = False
         self._side: deque[tuple[Event, bytes | None] | str] = deque()
         self._started = False
+        self._let_go = False
         self._inline = threading.Lock()
         self.accepted = 0
         self.dropped: dict[str, int] = {}
@@ -149,10 +161,12 @@ class ProcessLog:
             kafka_timestamp_ms(occurred_us // 1000, now_ms),
             seq,
             event.SCHEMA,
+            event.TYPE,
         )
         if self.queue.append(record, force=force):
             return True
-        self.dropped["full"] = self.dropped.get("full", 0) + 1
+        refusal = self.queue.refusal
+        self.dropped[refusal] = self.dropped.get(refusal, 0) + 1
         return False
 
     def _start(self) -> None:
@@ -162,6 +176,10 @@ class ProcessLog:
             _thread.start_new_thread(self.shipper.run, ())
         except RuntimeError:
             self._started = False
+            return
+        if self.adopter is not None:
+            with contextlib.suppress(RuntimeError):
+                _thread.start_new_thread(self.adopter.run, ())
 
     @property
     def started(self) -> bool:
@@ -173,17 +191,41 @@ class ProcessLog:
         with self._inline:
             self.shipper.advance()
 
+    def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
+        """End the threads and let go of the queue. What a thread that does not end in time holds is left as it is."""
+        self.shipper.stop()
+        if self.adopter is not None:
+            self.adopter.stop()
+        end = monotonic() + grace_s
+        while self._started and not self.shipper.stopped and monotonic() < end:
+            pause()
+        while self._started and self.adopter is not None and not self.adopter.stopped and monotonic() < end:
+            pause()
+        if (self.shipper.stopped or not self._started) and self._lock.acquire(timeout=max(end - monotonic(), 0.1)):
+            # Under the lock, so that no other thread is in the middle of an append; `closed` keeps later ones out.
+            try:
+                if not self._busy and not self._let_go:
+                    self._let_go = True
+                    self.queue.close()
+            finally:
+                self._lock.release()
+
     def counts(self) -> Counts:
         """Return the counts as they are now."""
+        adopter, dropped = self.adopter, dict(self.dropped)
+        for reason, count in dict(self.queue.losses).items():
+            dropped[reason] = dropped.get(reason, 0) + count
         return Counts(
             durability=self.queue.durability,
             accepted=self.accepted,
             acked=self.shipper.acked,
             queued=self.queue.depth()[0],
-            dropped=dict(self.dropped),
+            dropped=dropped,
             restarts=self.shipper.restarts,
             schemas_failed=self.shipper.schemas_failed,
-            last_error=self.shipper.last_error,
+            adopted=0 if adopter is None else adopter.delivered,
+            adopted_lost={} if adopter is None else dict(adopter.losses),
+            last_error=self.shipper.last_error or (None if adopter is None else adopter.last_error),
         )
 
 

@@ -1,4 +1,4 @@
-"""The queue between emit() and the shipper: its contract, and the bounded one in memory.
+"""The queue between emit() and the shipper: its contract, and the bounded one in memory (spool/ has the one on disk).
 
 One side appends (emit(), which serialises its callers), the other reads and acknowledges (the shipper, one thread).
 Neither waits for the other, and no lock is shared between them: each counter has one writer, and deques and dicts are
@@ -6,6 +6,8 @@ changed by single operations that Python makes atomic.
 """
 
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from .record import Record
@@ -19,7 +21,13 @@ class Queue(Protocol):
     """
 
     durability: str
-    """`memory`: dies with the process. (`disk`: survives it.)"""
+    """`memory`: dies with the process. `disk`: survives it."""
+    refusal: str
+    """Why the last append() said False: the reason that the loss is counted under."""
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """Records lost after append() took them, by reason."""
 
     def append(self, record: Record, *, force: bool = False) -> bool:
         """Take a record, or return False when a bound is reached; `force` takes it all the same."""
@@ -33,8 +41,8 @@ class Queue(Protocol):
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""
 
-    def full(self) -> bool:
-        """Tell whether append() would refuse now."""
+    def full(self, event_type: str = "") -> bool:
+        """Tell whether append() would refuse an event of this type now."""
 
     def depth(self) -> tuple[int, int]:
         """Return how many records are not acknowledged, and their bytes."""
@@ -42,11 +50,19 @@ class Queue(Protocol):
     def lowest_unacked(self) -> int:
         """Return the lowest position that is not acknowledged: all below are delivered. For the reading side."""
 
+    def tend(self) -> None:
+        """Do what upkeep there is. The reading thread calls it all the time."""
+
+    def close(self) -> None:
+        """Let go of what the queue holds outside of memory. Nobody appends or reads any more."""
+
 
 class MemoryQueue:
     """A Queue in memory, bounded by records and by bytes; what it holds dies with the process."""
 
     durability = "memory"
+    refusal = "full"
+    losses: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, *, queue_records_max: int, queue_bytes_max: int) -> None:
         if queue_records_max < 1 or queue_bytes_max < 1:
@@ -97,7 +113,7 @@ class MemoryQueue:
         self._read.clear()
         self._unread.extendleft(held)
 
-    def full(self) -> bool:
+    def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's; all types are alike here
         """Tell whether a bound is reached."""
         records, size = self.depth()
         return records >= self._records_max or size >= self._bytes_max
@@ -114,3 +130,9 @@ class MemoryQueue:
             return next(iter(self._read))  # read in order, so the first that is left is the lowest
         unread = self._unread
         return unread[0][0] if unread else self._appended
+
+    def tend(self) -> None:
+        """Do nothing: memory needs no upkeep."""
+
+    def close(self) -> None:
+        """Do nothing: memory goes with the process."""

@@ -7,7 +7,8 @@ RECORD_OVERHEAD_BYTES = 400
 
 
 class Record(NamedTuple):
-    """One framed event. `timestamp_ms` is the Kafka record's; `schema_text` the writer's schema, shared by its type."""
+    """One framed event. `timestamp_ms` is the Kafka record's; `schema_text` the writer's schema, shared by its type;
+    `event_type` matters only while it is appended: it decides which events a full queue refuses first."""
 
     topic: str
     key: bytes | None
@@ -15,6 +16,7 @@ class Record(NamedTuple):
     timestamp_ms: int
     seq: int
     schema_text: str
+    event_type: str = ""
 
     @property
     def fingerprint(self) -> bytes:

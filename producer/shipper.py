@@ -28,7 +28,9 @@ SCHEMAS_TOPIC = "headrace.schemas"
 _BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
 _POLL_S = 0.02
 _IDLE_S = 0.5
+_MOMENT_S = 0.001
 _QUIET_S = 30.0
+_PARKED_BYTES_MAX = 128 << 20
 _log = logging.getLogger("headrace.producer")
 _TOPIC_ERRORS = frozenset(
     {
@@ -83,6 +85,7 @@ class Shipper:
         self._held: list[tuple[int, Record]] = []  # read, but not taken by a full librdkafka
         self._parked: dict[str, list[tuple[int, Record]]] = {}
         self._parked_until: dict[str, float] = {}
+        self._parked_bytes = 0
         self._in_flight: dict[str, int] = {}
         self._published: set[bytes] = set()
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -111,9 +114,9 @@ class Shipper:
 
     # --- the shipper's own thread ---
 
-    def run(self) -> None:
-        """Ship until stop(). Whatever goes wrong is kept in `last_error` and tried again."""
-        while not self._stop:
+    def run(self, done: Callable[[], bool] = lambda: False) -> None:
+        """Ship until stop(), or until `done`. Whatever goes wrong is kept in `last_error` and tried again."""
+        while not self._stop and not done():
             if not self.advance():
                 self._wait()
         self._drop_producer()
@@ -122,6 +125,7 @@ class Shipper:
     def advance(self) -> bool:
         """Do one step; an error is kept and logged, never raised. Return whether any record was handed over."""
         try:
+            self._queue.tend()
             return self.step()
         except Exception as error:  # noqa: BLE001 - a shipper that dies would lose everything queued behind it
             self._failed = self._noted(f"shipping failed, trying again: {type(error).__name__}: {error}")
@@ -151,7 +155,11 @@ class Shipper:
             # Only when all of the topic's records have come back: else a later one could overtake an earlier one.
             if until <= now and not self._in_flight.get(topic) and self._parked.get(topic):
                 del self._parked_until[topic]
-                return sorted(self._parked.pop(topic))
+                back = sorted(self._parked.pop(topic))
+                self._parked_bytes -= sum(record.queued_bytes for _, record in back)
+                return back
+        if self._parked_bytes > _PARKED_BYTES_MAX:
+            return []  # what waits for missing topics fills the memory that there is for it
         room = self._in_flight_max - sum(self._in_flight.values())
         return self._queue.read(min(_BATCH, room)) if room > 0 else []
 
@@ -160,7 +168,7 @@ class Shipper:
         taken = False
         for index, (position, record) in enumerate(batch):
             if record.topic in self._parked_until:
-                self._parked.setdefault(record.topic, []).append((position, record))
+                self._park(position, record)
                 continue
             if self._single_until >= 0 and position > self._single_until:
                 # The refused batch is through: once nothing is on its way, a new producer makes full batches again.
@@ -212,7 +220,7 @@ class Shipper:
         code = error.code()
         if code in _TOPIC_ERRORS:
             self._noted(f"topic {record.topic}: {error.str()}; its events wait in the queue")
-            self._parked.setdefault(record.topic, []).append((position, record))
+            self._park(position, record)
             self._parked_until[record.topic] = self._monotonic() + self._topic_retry_s
         elif code not in _REFUSED_FOR_GOOD:
             self._fail(error)
@@ -223,6 +231,10 @@ class Shipper:
         else:
             self._single_until = self._highest
             self._fail(error)
+
+    def _park(self, position: int, record: Record) -> None:
+        self._parked.setdefault(record.topic, []).append((position, record))
+        self._parked_bytes += record.queued_bytes
 
     def _fail(self, error: KafkaError) -> None:
         self._failed = self._noted(f"delivery failed, trying again: {error.name()}: {error.str()}")
@@ -248,7 +260,7 @@ class Shipper:
             producer.poll(0)
         self._drop_producer()
         self._queue.rewind()
-        self._held, self._parked, self._in_flight = [], {}, {}
+        self._held, self._parked, self._parked_bytes, self._in_flight = [], {}, 0, {}
         self._failed = None
         self.restarts += 1
 
@@ -279,6 +291,8 @@ class Shipper:
     def _publish_schema(self, record: Record) -> None:
         """Publish a type's schema once a producer, best effort: nothing waits for it or fails with it."""
         self._published.add(record.fingerprint)
+        if not record.schema_text:
+            return  # of a spool whose copy of it was damaged
         try:
             self._producer.produce(
                 SCHEMAS_TOPIC,
@@ -304,8 +318,7 @@ class Shipper:
         self._idle = True
         try:
             # Looked at after the flag is up: an append before it is seen here, one after it nudges.
-            if self._queue.depth()[0] == 0:
-                self._sleep(_IDLE_S)
+            self._sleep(_IDLE_S if self._queue.depth()[0] == 0 else _MOMENT_S)
         finally:
             self._idle = False
 

@@ -411,7 +411,6 @@ def test_the_trace_id_is_taken_from_opentelemetry(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"spool": "/var/spool/x"}, "durability=memory"),
         ({"service": ""}, "service: give the name"),
         ({"kafka": ""}, "kafka: give the bootstrap"),
         ({"topic_prefix": "a b"}, "topic_prefix: 'a b' cannot begin"),
@@ -453,7 +452,6 @@ def test_from_env(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker) -> None:
         ({"HEADRACE_SERVICE": "x"}, "HEADRACE_KAFKA is not set"),
         ({"HEADRACE_SERVICE": "x", "HEADRACE_KAFKA": "x", "HEADRACE_KAFKA_CONFIG": "["}, "must be a JSON object"),
         ({"HEADRACE_SERVICE": "x", "HEADRACE_KAFKA": "x", "HEADRACE_KAFKA_CONFIG": "1"}, "must be a JSON object"),
-        ({"HEADRACE_SERVICE": "x", "HEADRACE_KAFKA": "x", "HEADRACE_SPOOL": "/s"}, "leave spool out"),
     ],
 )
 def test_from_env_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], said: str) -> None:

@@ -1,0 +1,218 @@
+"""Reads a chain of segments in order, remembers what is not acknowledged, and gets past damage. Owns no thread.
+
+The chain may still grow (this process's own) or be finished (a dead process's). One thread calls everything here.
+Positions count the records of a process from 0; a jump in them is a loss, and is counted as one.
+"""
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from headrace.producer.record import Record
+
+from .segment_files import Segment
+from .segment_format import HEADER_BYTES, SCHEMA, Stored, find_good, is_blank, parse_at
+
+_WINDOW_BYTES = 1 << 20
+_READ_TRIES = 5
+
+
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    segment: Segment
+    offset: int
+    length: int
+
+
+class Start(NamedTuple):
+    """Where reading begins: an offset in a segment, and the position expected there (None: whatever comes)."""
+
+    segment: Segment
+    offset: int
+    position: int | None
+
+
+class ChainReader:
+    """The reading half of a spool queue."""
+
+    def __init__(
+        self, start: Start, schemas: dict[bytes, str], *, clock_ms: Callable[[], int], age_ms_max: int
+    ) -> None:
+        """Begin at a segment's offset; `schemas` holds texts by fingerprint, and is filled from the chain."""
+        self._segment, self._offset, self._expected = start
+        self._schemas = schemas
+        self._clock_ms = clock_ms
+        self._age_ms_max = age_ms_max
+        self._window: tuple[Segment | None, int, bytes] = (None, 0, b"")
+        self._again: deque[tuple[int, Place]] = deque()
+        self._unacked: dict[int, Place] = {}
+        self._tries = 0
+        self.done = 0  # records that are acknowledged or lost
+        self.done_bytes = 0
+        self.losses: dict[str, int] = {}
+        self.holes = 0
+        self.torn_tails = 0
+
+    def read(self, records_max: int) -> list[tuple[int, Record]]:
+        """Return the next records with their positions; raise OSError when the disk does not give them (yet)."""
+        batch: list[tuple[int, Record]] = []
+        oldest_ms = self._clock_ms() - self._age_ms_max
+        while len(batch) < records_max:
+            found = self._next_again() if self._again else self._next_new()
+            if found is None:
+                if self._again:
+                    continue
+                break
+            place, stored = found
+            if stored.appended_ms < oldest_ms:
+                self._lose("expired", 1, stored.length)
+                continue
+            self._unacked[stored.position] = place
+            batch.append((stored.position, stored.as_record(self._schemas.get(stored.value[2:10], ""))))
+        return batch
+
+    def ack(self, position: int) -> None:
+        """Forget a record that was read; a position that is not held is ignored."""
+        place = self._unacked.pop(position, None)
+        if place is not None:
+            self.done += 1
+            self.done_bytes += place.length
+
+    def rewind(self) -> None:
+        """Make what was read and not acknowledged readable again, before what was not read."""
+        held = sorted(self._unacked.items(), key=lambda item: item[0], reverse=True)
+        self._unacked.clear()
+        self._again.extendleft(held)
+
+    def lowest(self) -> tuple[int, Segment, int]:
+        """Return the lowest position that is not acknowledged, and where it stands: all before it is done."""
+        if self._unacked:
+            position, place = next(iter(self._unacked.items()))  # read in order: the first that is left is the lowest
+        elif self._again:
+            position, place = self._again[0]
+        else:
+            return self._expected or 0, self._segment, self._offset
+        return position, place.segment, place.offset
+
+    def waiting(self) -> int:
+        """Return how many records were read and are not acknowledged."""
+        return len(self._unacked) + len(self._again)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing is left to read in a finished chain."""
+        segment = self._segment
+        return segment.sealed and segment.after is None and self._offset >= segment.tail[0]
+
+    def _next_again(self) -> tuple[Place, Stored] | None:
+        position, place = self._again[0]
+        data, at = self._bytes(place.segment, place.offset, place.segment.tail[0], place.length)
+        stored = None if data is None else parse_at(data, at, place.segment.seed)
+        self._again.popleft()
+        if stored is None or stored.position != position:
+            self._lose("unreadable" if data is None else "damaged", 1, place.length)
+            return None
+        return place, stored
+
+    def _next_new(self) -> tuple[Place, Stored] | None:
+        while True:
+            segment = self._segment
+            sealed = segment.sealed  # before the tail: a tail that is read after it is the last one
+            end, after = segment.tail
+            if self._offset >= end:
+                if not sealed or segment.after is None:
+                    return None
+                self._expect(segment.after.first_position)
+                self._segment, self._offset = segment.after, HEADER_BYTES
+                continue
+            found = self._parse(segment, end, after)
+            if found is None:
+                continue
+            place, stored = found
+            self._offset = place.offset + place.length
+            if stored.kind == SCHEMA:
+                self._schemas[stored.value[:8]] = stored.value[8:].decode("utf-8", "replace")
+                continue
+            self._expect(stored.position)
+            self._expected = stored.position + 1
+            return found
+
+    def _parse(self, segment: Segment, end: int, after: int) -> tuple[Place, Stored] | None:
+        """Return the next good record of a segment; None when there is none left: reading is then at its end."""
+        low = self._expected or 0
+        data, at = self._bytes(segment, self._offset, end, 0)
+        if data is not None:
+            stored = parse_at(data, at, segment.seed)
+            if stored is not None and stored.position >= low:
+                return Place(segment, self._offset, stored.length), stored
+            # Damaged, or cut by the window: look at all of it.
+            data, at = self._bytes(segment, self._offset, end, end - self._offset)
+        if data is None:
+            self._expect(after, "unreadable")
+            self._offset = end
+            return None
+        good = find_good(data, at, segment.seed, low)
+        stored = None if good is None else parse_at(data, good, segment.seed)
+        if good is None or stored is None:
+            if not is_blank(data, at):
+                if segment.after is None and after < 0:
+                    self.torn_tails += 1
+                else:
+                    self.holes += 1
+            self._expect(after)
+            self._offset = end
+            return None
+        if good > at:
+            self.holes += 1
+        return Place(segment, self._offset + good - at, stored.length), stored
+
+    def _expect(self, position: int | None, reason: str = "damaged") -> None:
+        """Go on at a position; those that are passed over are lost."""
+        if position is None or position < 0:
+            return
+        if self._expected is not None and position > self._expected:
+            self._lose(reason, position - self._expected, 0)
+        self._expected = max(position, self._expected or 0)
+
+    def _lose(self, reason: str, count: int, size: int) -> None:
+        self.losses[reason] = self.losses.get(reason, 0) + count
+        self.done += count
+        self.done_bytes += size
+
+    def _bytes(self, segment: Segment, offset: int, end: int, whole: int) -> tuple[bytes | None, int]:
+        """Return bytes of a segment, and where in them `offset` is; None when the disk does not give them any more.
+
+        At least `whole` bytes from the offset on are there (as far as the segment goes).
+        """
+        held, base, data = self._window
+        held_to = base + len(data)
+        covers = held is segment and base <= offset < held_to and held_to >= min(end, offset + whole)
+        # A window's last record may be cut, so that the second half is used only when it goes to the end.
+        if covers and (whole or held_to >= end or offset < held_to - _WINDOW_BYTES // 2):
+            return data, offset - base
+        try:
+            data = segment.read(offset, min(end, offset + max(whole, _WINDOW_BYTES)))
+        except OSError as error:
+            self._tries += 1
+            if error.errno != errno.ENOENT and self._tries < _READ_TRIES:
+                raise
+            self._tries = 0
+            return None, 0
+        self._tries = 0
+        self._window = (segment, offset, data)
+        return data, 0
+
+
+def schemas_before(segment: Segment, offset: int) -> dict[bytes, str]:
+    """Return the schema texts by fingerprint that stand in a segment before an offset; raise OSError."""
+    data, at, found = segment.read(0, offset), HEADER_BYTES, dict[bytes, str]()
+    while (stored := parse_at(data, at, segment.seed)) is not None or (
+        (at := find_good(data, at, segment.seed, 0) or -1) >= 0
+    ):
+        if stored is not None:
+            if stored.kind == SCHEMA:
+                found[stored.value[:8]] = stored.value[8:].decode("utf-8", "replace")
+            at += stored.length
+    return found

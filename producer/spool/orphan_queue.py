@@ -1,0 +1,109 @@
+"""The queue of a dead process's folder: what it left, in order, until all is delivered and the folder removed."""
+
+from collections.abc import Callable, Mapping
+
+from headrace.producer.record import Record
+
+from .chain_reader import ChainReader, schemas_before
+from .cursor import Cursor, read_cursor, start_of, write_cursor
+from .limits import SpoolLimits
+from .ownership import Owned
+from .segment_files import chain_of
+
+_TEND_S = 1.0
+
+
+class OrphanQueue:
+    """A Queue that only shrinks. Its folder has been adopted: this process owns it."""
+
+    durability = "disk"
+    refusal = "orphan"
+
+    def __init__(
+        self,
+        owned: Owned,
+        *,
+        limits: SpoolLimits,
+        clock_ns: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Find what is left; raise OSError when it cannot be read, ValueError when a newer version wrote it."""
+        self._owned = owned
+        self._monotonic = monotonic
+        self._next_tend = float("-inf")
+        self._written: Cursor | None = None
+        self._chain = chain_of(owned.path)
+        self._reader: ChainReader | None = None
+        if self._chain:
+            start = start_of(self._chain, read_cursor(owned.path))
+            self._reader = ChainReader(
+                start,
+                schemas_before(start.segment, start.offset),
+                clock_ms=lambda: clock_ns() // 1_000_000,
+                age_ms_max=int(limits.age_s_max * 1000),
+            )
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is left to read or to acknowledge."""
+        return self._reader is None or (self._reader.at_end and not self._reader.waiting())
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """Records lost, by reason: expired, damaged, unreadable."""
+        return {} if self._reader is None else self._reader.losses
+
+    def append(self, record: Record, *, force: bool = False) -> bool:  # noqa: ARG002 - the contract's
+        """Refuse: a dead process emits nothing."""
+        return False
+
+    def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's
+        """Tell that append() refuses."""
+        return True
+
+    def read(self, records_max: int) -> list[tuple[int, Record]]:
+        """Return the next records with their positions."""
+        return [] if self._reader is None else self._reader.read(records_max)
+
+    def ack(self, position: int) -> None:
+        """Forget a record that was read."""
+        if self._reader is not None:
+            self._reader.ack(position)
+
+    def rewind(self) -> None:
+        """Make every record that is not acknowledged readable again, in order."""
+        if self._reader is not None:
+            self._reader.rewind()
+
+    def lowest_unacked(self) -> int:
+        """Return the lowest position that is not acknowledged."""
+        return 0 if self._reader is None else self._reader.lowest()[0]
+
+    def depth(self) -> tuple[int, int]:
+        """Return at least how many records wait: those that were read, and one for what was not. Bytes are unknown."""
+        if self._reader is None:
+            return 0, 0
+        return self._reader.waiting() + (not self._reader.at_end), 0
+
+    def tend(self) -> None:
+        """Move the cursor and remove what lies before it, once a second."""
+        now = self._monotonic()
+        if self._reader is None or now < self._next_tend:
+            return
+        self._next_tend = now + _TEND_S
+        position, low, offset = self._reader.lowest()
+        cursor = Cursor(low.number, offset, position)
+        if cursor != self._written:
+            write_cursor(self._owned.path, cursor)
+            self._written = cursor
+        while self._chain and self._chain[0].number < low.number:
+            self._chain.pop(0).path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the folder when it is drained, else leave it to the next process."""
+        if self.drained:
+            self._owned.remove()
+        else:
+            self._next_tend = float("-inf")
+            self.tend()
+            self._owned.release()

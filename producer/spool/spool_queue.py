@@ -1,0 +1,290 @@
+"""The queue on disk of one process: what append() returned for survives the process.
+
+append() copies one record into a mapped segment: no system call, no lock, no wait, but for the change to the next
+segment, whose file the shipper's thread has usually made already. Reading and acknowledging are the shipper's.
+"""
+
+import contextlib
+import mmap
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from headrace.producer import forks
+from headrace.producer.record import Record
+
+from . import ownership
+from .chain_reader import ChainReader, Start
+from .cursor import Cursor, write_cursor
+from .limits import Gate, SpoolLimits
+from .ownership import Owned
+from .segment_files import Allocator, Blank, Segment, allocate, make_blank, reason_of
+from .segment_format import EVENT, FRAME_BYTES, HEADER_BYTES, SCHEMA, VERSION, Header, frame
+
+_TEND_S = 1.0
+_RETRY_S = 1.0
+_PREPARE_S = 0.05
+_EXHAUSTED_MARGIN = 256
+
+
+class SpoolQueue:
+    """A Queue in a folder of its own below `spool`, which is locked as long as this process lives."""
+
+    durability = "disk"
+
+    def __init__(
+        self,
+        spool: Path,
+        *,
+        service: str,
+        host: str,
+        session_id: bytes,
+        limits: SpoolLimits,
+        clock_ns: Callable[[], int],
+        monotonic: Callable[[], float],
+        allocator: Allocator = allocate,
+    ) -> None:
+        """Make the folder and the first segment; raise OSError when that cannot be done."""
+        self._limits = limits
+        self._clock_ns = clock_ns
+        self._monotonic = monotonic
+        self._allocator = allocator
+        self._generation = forks.generation()
+        self._session_id = session_id
+        self._gate = Gate(spool, limits)
+        self._owned: Owned = ownership.make_folder(ownership.service_folder(spool, service), host, session_id)
+        self._folder = self._owned.path
+        self._now_ms = clock_ns() // 1_000_000
+        self._schemas: dict[bytes, str] = {}
+        self._topics: dict[str, bytes] = {}
+        self._spare: Blank | None = None
+        self._retired: deque[mmap.mmap] = deque()
+        self._blanks = 0
+        self._retry_at = float("-inf")
+        self._prepare_at = float("-inf")
+        self._blocked = ""  # why there is no next segment, while that is so
+        self._appended_bytes = 0
+        self.refusal = "full"
+        try:
+            self._enter(self._make_blank(limits.first_segment_bytes), 0, 0)
+        except BaseException:
+            self._owned.remove()
+            raise
+        self._head = self._segment
+        self._synced = self._segment
+        self._synced_to = HEADER_BYTES
+        self._written: Cursor | None = None
+        self._next_tend = float("-inf")
+        self._reader = ChainReader(
+            Start(self._segment, HEADER_BYTES, 0),
+            self._schemas,
+            clock_ms=lambda: clock_ns() // 1_000_000,
+            age_ms_max=int(limits.age_s_max * 1000),
+        )
+
+    @property
+    def folder(self) -> Path:
+        """This process's own folder."""
+        return self._folder
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """Records lost after they were appended, by reason: expired, damaged, unreadable."""
+        return self._reader.losses
+
+    # --- the appending side ---
+
+    def append(self, record: Record, *, force: bool = False) -> bool:
+        """Take a record, or return False and say why in `refusal`; `force` goes beyond the bounds of classes."""
+        topic, key, value, timestamp_ms, seq, schema_text, event_type = record
+        if forks.generation() != self._generation:
+            self.refusal = "forked"  # a child that was forked inside of an append: the parent's files are not its own
+            return False
+        reason = None if force else self._gate.refusal(event_type)
+        if reason is not None:
+            self.refusal = reason
+            return False
+        name = self._topics.get(topic)
+        if name is None:
+            name = self._topics[topic] = topic.encode()
+        size = FRAME_BYTES + len(name) + len(value) + (0 if key is None else len(key))
+        fingerprint = value[2:10]
+        need = size if fingerprint in self._there else size + FRAME_BYTES + 8 + len(schema_text.encode())
+        if self._segment.tail[0] + need > self._size and not self._roll(need):
+            self.refusal = self._blocked
+            return False
+        if fingerprint not in self._there:
+            self._put_schema(fingerprint, schema_text)
+        at, position = self._segment.tail
+        end = at + size
+        self._map[at:end] = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
+        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
+        self._segment.tail = (end, position + 1)
+        self._appended_bytes += size
+        return True
+
+    def _put_schema(self, fingerprint: bytes, text: str) -> None:
+        """Write the writer's schema once into each segment, before the first record that needs it."""
+        self._schemas[fingerprint] = text
+        if text:
+            at, position = self._segment.tail
+            data = frame(self._seed, SCHEMA, position, b"", None, fingerprint + text.encode(), 0, 0, self._now_ms)
+            self._map[at : at + len(data)] = data
+            self._segment.tail = (at + len(data), position)
+        self._there.add(fingerprint)
+
+    def _roll(self, need: int) -> bool:
+        """Go on in the next segment; False when there is no room for one, which is tried again after a while."""
+        # A record larger than the usual segment has one of its own.
+        room = need + HEADER_BYTES + _EXHAUSTED_MARGIN
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.size < room:
+            self._spare, spare = spare, None
+        try:
+            if spare is None:
+                now = self._monotonic()
+                if now < self._retry_at:
+                    return False
+                self._retry_at = now + _RETRY_S
+                size = max(self._limits.next_segment_bytes, room)
+                if not self._gate.room_for(size):
+                    self._blocked = "full"
+                    return False
+                spare = self._make_blank(size)
+            before, old = self._segment, self._map
+            self._enter(spare, before.number + 1, before.tail[1])
+        except OSError as error:
+            if spare is not None:
+                spare.discard()
+            self._blocked = reason_of(error)
+            return False
+        self._retry_at = float("-inf")
+        self._blocked = ""
+        self._retired.append(old)  # unmapped by the shipper's thread
+        before.after = self._segment
+        before.sealed = True
+        return True
+
+    def _make_blank(self, size: int) -> Blank:
+        self._blanks += 1
+        blank = make_blank(self._folder / f"blank-{self._blanks}-{size}", size, self._allocator)
+        self._gate.added(size)
+        return blank
+
+    def _enter(self, blank: Blank, number: int, position: int) -> None:
+        header = Header(VERSION, os.getpid(), number, self._session_id, position, self._now_ms)
+        segment = blank.become(header, self._folder.name)
+        self._map, self._size, self._seed = blank.map, blank.size, segment.seed
+        self._there: set[bytes] = set()
+        self._segment = segment
+
+    # --- the reading side ---
+
+    def read(self, records_max: int) -> list[tuple[int, Record]]:
+        """Return the next records with their positions."""
+        return self._reader.read(records_max)
+
+    def ack(self, position: int) -> None:
+        """Forget a record that was read."""
+        self._reader.ack(position)
+
+    def rewind(self) -> None:
+        """Make every record that is not acknowledged readable again, in order."""
+        self._reader.rewind()
+
+    def lowest_unacked(self) -> int:
+        """Return the lowest position that is not acknowledged."""
+        return self._reader.lowest()[0]
+
+    def full(self, event_type: str = "") -> bool:
+        """Tell whether append() would refuse an event of this type now."""
+        return bool(self._blocked) or self._gate.refusal(event_type) is not None
+
+    def depth(self) -> tuple[int, int]:
+        """Return how many records are not acknowledged, and their bytes on disk."""
+        done, done_bytes = self._reader.done, self._reader.done_bytes
+        return self._segment.tail[1] - done, max(self._appended_bytes - done_bytes, 0)
+
+    def tend(self) -> None:
+        """Prepare the next segment at once when it is needed soon; the rest of the upkeep once a second."""
+        now = self._monotonic()
+        if self._spare is None and self._segment.tail[0] > self._size // 2 and now >= self._prepare_at:
+            self._prepare_at = now + _PREPARE_S
+            self._prepare()
+        if now < self._next_tend:
+            return
+        self._next_tend = now + _TEND_S
+        self._now_ms = self._clock_ns() // 1_000_000
+        self._retired.clear()
+        self._follow()
+        self._sync()
+        self._gate.look()
+
+    def close(self) -> None:
+        """Leave the folder to later processes, or remove it when nothing is left in it. Nobody appends any more."""
+        self._retired.clear()
+        with contextlib.suppress(BufferError):
+            self._map.close()
+        for segment in self._chain():
+            segment.let_go()
+        if self.depth()[0] == 0:
+            self._owned.remove()
+            return
+        position, segment, offset = self._reader.lowest()
+        write_cursor(self._folder, Cursor(segment.number, offset, position))
+        self._drop_spare()
+        self._owned.release()
+
+    def discard(self) -> None:
+        """Undo the making of a queue that nobody has used."""
+        self.close()
+
+    def _chain(self) -> list[Segment]:
+        found = [self._head]
+        while found[-1].after is not None:
+            found.append(found[-1].after)
+        return found
+
+    def _prepare(self) -> None:
+        size = self._limits.next_segment_bytes
+        if not self._gate.room_for(size):
+            return
+        with contextlib.suppress(OSError):  # append() finds out for itself, and says so, when it needs one
+            self._spare = self._make_blank(size)
+            self._blocked = ""
+
+    def _drop_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.discard()
+
+    def _follow(self) -> None:
+        """Write the cursor, then remove the segments that lie wholly before it."""
+        position, low, offset = self._reader.lowest()
+        cursor = Cursor(low.number, offset, position)
+        if cursor != self._written:
+            write_cursor(self._folder, cursor)
+            self._written = cursor
+        while self._head.number < low.number and self._head.after is not None:
+            done, self._head = self._head, self._head.after
+            done.let_go()
+            with contextlib.suppress(OSError):
+                done.path.unlink()
+
+    def _sync(self) -> None:
+        """Have the disk take what was appended since: for power loss, which the page cache does not outlive."""
+        segment: Segment | None = self._synced if self._synced.number >= self._head.number else self._head
+        while segment is not None:
+            sealed, (end, _) = segment.sealed, segment.tail
+            if segment.fd is not None and (segment is not self._synced or end > self._synced_to):
+                with contextlib.suppress(OSError):
+                    _sync_file(segment.fd)
+            self._synced, self._synced_to = segment, end
+            if sealed:
+                segment.let_go()
+            segment = segment.after if sealed else None
+
+
+def _sync_file(fd: int) -> None:
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(fd)
