@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "local": ("local", "Run real Kafka and real S3 on this machine, without Docker."),
     "schema": ("schema", "List, show, check and generate event types."),
     "produce": ("produce", "Log events of one type from JSON lines on stdin."),
+    "spool": ("spool", "Show what waits in a spool folder, whose it is, and what is damaged."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
     "log": ("log", "Show a topic's commits."),

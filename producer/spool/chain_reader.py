@@ -24,6 +24,7 @@ class Place(NamedTuple):
     segment: Segment
     offset: int
     length: int
+    appended_ms: int
 
 
 class Start(NamedTuple):
@@ -100,6 +101,10 @@ class ChainReader:
         """Return how many records were read and are not acknowledged."""
         return len(self._unacked) + len(self._again)
 
+    def appended_ms(self, position: int) -> int:
+        """Return when a record that was read, and is not acknowledged, was appended (Unix milliseconds)."""
+        return self._unacked[position].appended_ms
+
     @property
     def at_end(self) -> bool:
         """Whether nothing is left to read in a finished chain."""
@@ -146,7 +151,7 @@ class ChainReader:
         if data is not None:
             stored = parse_at(data, at, segment.seed)
             if stored is not None and stored.position >= low:
-                return Place(segment, self._offset, stored.length), stored
+                return Place(segment, self._offset, stored.length, stored.appended_ms), stored
             # Damaged, or cut by the window: look at all of it.
             data, at = self._bytes(segment, self._offset, end, end - self._offset)
         if data is None:
@@ -166,7 +171,7 @@ class ChainReader:
             return None
         if good > at:
             self.holes += 1
-        return Place(segment, self._offset + good - at, stored.length), stored
+        return Place(segment, self._offset + good - at, stored.length, stored.appended_ms), stored
 
     def _expect(self, position: int | None, reason: str = "damaged") -> None:
         """Go on at a position; those that are passed over are lost."""
