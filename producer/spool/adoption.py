@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from headrace.producer.shipper import Shipper
-
+from ..shipper import Shipper
 from . import ownership
 from .limits import SpoolLimits
 from .orphan_queue import OrphanQueue

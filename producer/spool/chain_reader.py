@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from headrace.producer.record import Record
-
+from ..record import Record
 from .segment_files import Segment
 from .segment_format import HEADER_BYTES, SCHEMA, Stored, find_good, is_blank, parse_at
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from headrace.producer.record import Record
-
+from ..record import Record
 from .chain_reader import ChainReader, schemas_before
 from .cursor import Cursor, read_cursor, start_of, write_cursor
 from .limits import SpoolLimits

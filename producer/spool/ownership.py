@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from headrace.producer import forks
+from .. import forks
 
 LOCK = "lock"
 _NEW = ".new-"

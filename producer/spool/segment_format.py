@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from headrace.producer.record import Record
+from ..record import Record
 
 MAGIC = b"HRSPOOL\n"
 VERSION = 1

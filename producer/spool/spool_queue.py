@@ -5,15 +5,15 @@ segment, whose file the shipper's thread has usually made already. Reading and a
 """
 
 import contextlib
+import itertools
 import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from headrace.producer import forks
-from headrace.producer.record import Record
-
+from .. import forks
+from ..record import Record
 from . import ownership
 from .chain_reader import ChainReader, Start
 from .cursor import Cursor, write_cursor
@@ -60,7 +60,8 @@ class SpoolQueue:
         self._topics: dict[str, bytes] = {}
         self._spare: Blank | None = None
         self._retired: deque[mmap.mmap] = deque()
-        self._blanks = 0
+        self._blanks = itertools.count()  # next() is one step: both sides may make one at the same moment
+        self._closed = False
         self._retry_at = float("-inf")
         self._prepare_at = float("-inf")
         self._blocked = ""  # why there is no next segment, while that is so
@@ -167,8 +168,7 @@ class SpoolQueue:
         return True
 
     def _make_blank(self, size: int) -> Blank:
-        self._blanks += 1
-        blank = make_blank(self._folder / f"blank-{self._blanks}-{size}", size, self._allocator)
+        blank = make_blank(self._folder / f"blank-{next(self._blanks)}", size, self._allocator)
         self._gate.added(size)
         return blank
 
@@ -183,7 +183,7 @@ class SpoolQueue:
 
     def read(self, records_max: int) -> list[tuple[int, Record]]:
         """Return the next records with their positions."""
-        return self._reader.read(records_max)
+        return [] if self._closed else self._reader.read(records_max)
 
     def ack(self, position: int) -> None:
         """Forget a record that was read."""
@@ -208,6 +208,8 @@ class SpoolQueue:
 
     def tend(self) -> None:
         """Prepare the next segment at once when it is needed soon; the rest of the upkeep once a second."""
+        if self._closed:
+            return  # the folder may be another process's by now
         now = self._monotonic()
         if self._spare is None and self._segment.tail[0] > self._size // 2 and now >= self._prepare_at:
             self._prepare_at = now + _PREPARE_S
@@ -223,9 +225,11 @@ class SpoolQueue:
 
     def close(self) -> None:
         """Leave the folder to later processes, or remove it when nothing is left in it. Nobody appends any more."""
+        if self._closed:
+            return
+        self._closed = True
         self._retired.clear()
-        with contextlib.suppress(BufferError):
-            self._map.close()
+        self._map.close()
         for segment in self._chain():
             segment.let_go()
         if self.depth()[0] == 0:
@@ -235,10 +239,6 @@ class SpoolQueue:
         write_cursor(self._folder, Cursor(segment.number, offset, position))
         self._drop_spare()
         self._owned.release()
-
-    def discard(self) -> None:
-        """Undo the making of a queue that nobody has used."""
-        self.close()
 
     def _chain(self) -> list[Segment]:
         found = [self._head]

@@ -165,6 +165,27 @@ def test_a_clock_that_jumps_back_loses_nothing(tmp_path: Path, back: int) -> Non
     assert len(made.read(10)) == 2
 
 
+def test_a_closed_queue_touches_nothing(tmp_path: Path) -> None:
+    """After close() the folder may be another process's: upkeep and reading leave it alone, append() cannot write."""
+    clock = Clock()
+    made = queue(tmp_path, clock)
+    for number in range(2000):
+        made.append(record(number))
+    batch = made.read(2000)
+    made.close()
+    before = sorted(path.name for path in made.folder.iterdir())
+    for position, _ in batch:
+        made.ack(position)
+    clock.seconds += 10
+    made.tend()
+    made.close()
+    assert made.read(10) == []
+    assert sorted(path.name for path in made.folder.iterdir()) == before
+    with pytest.raises(ValueError, match="closed"):
+        made.append(record(2000))
+    assert [position for position, _ in drain(orphan(made.folder))] == list(range(2000))
+
+
 class Model(RuleBasedStateMachine):
     """Any order of calls: everything comes out in order until it is acknowledged, also after a crash."""
 
