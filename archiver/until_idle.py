@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from .commit_log import CommitLog
+from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
 from .object_store import ObjectStore
 from .source import TopicPartition
@@ -14,6 +15,7 @@ class UntilIdle:
     def __init__(
         self,
         metadata: KafkaMetadata,
+        positions: KafkaAdmin,
         store: ObjectStore,
         partitions: Mapping[str, int],
         *,
@@ -22,7 +24,7 @@ class UntilIdle:
         self._logs = {topic: CommitLog(store, topic, pause=pause) for topic in partitions}
         self._ids = metadata.topic_ids(list(partitions))
         everything = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
-        ranges = metadata.log_ranges(everything)
+        ranges = positions.log_ranges(everything)
         self._ends = {partition: end for partition, (low, end) in ranges.items() if low < end}
 
     def done(self) -> bool:

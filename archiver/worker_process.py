@@ -112,7 +112,9 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         )
 
     return Worker(
-        lambda worker: KafkaSource(kafka, list(settings), worker, warn=lambda text: log.warning("%s", text)),
+        lambda worker: KafkaSource(
+            kafka, list(settings), worker, clock=clock, warn=lambda text: log.warning("%s", text)
+        ),
         make_archive,
         clock=clock,
         failpoint=failpoint,
