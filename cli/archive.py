@@ -157,11 +157,11 @@ def command(
             for worker in range(workers)
         ]
         code = Supervisor(configs, clock=clock, done=done.done if done else None).run(stop.is_set)
-    except ValueError as error:
+    except (ValueError, LogTooNew) as error:
         fail(str(error), EXIT_USAGE)
     except (SourceError, StoreError) as error:
         fail(str(error), EXIT_SERVER)
-    except (LogCorrupt, LogTooNew, LogViolation) as error:
+    except (LogCorrupt, LogViolation) as error:
         fail(str(error), EXIT_WRONG)
     if done is not None and code == 0 and not stop.is_set():
         click.echo(

@@ -110,7 +110,7 @@ def test_archive_address_that_is_none(archive: Archive, topic: str, tmp_path: Pa
         (["--from", "0", "--to", "21"], ["offsets 0 to 21", "[0, 20)"]),
         (["--from", "21"], ["offsets 21 to its end", "[0, 20)"]),
         (["--from", "9", "--to", "8"], ["[9, 8) is empty", "--to is exclusive"]),
-        (["--partition", "1"], ["partition 1", "which has partitions 0"]),
+        (["--partition", "2"], ["partition 2", "which has partitions 0, 1"]),
         (["--partition", "-1"], ["partitions are numbered from 0"]),
         (["--at", "2"], ["snapshot 2", "its log ends at 1"]),
         (["--topic-id", "AAAA"], ["topic id 'AAAA'", "is not in the archive"]),
