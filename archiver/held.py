@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from .flush_buffer import BuiltFile
+from .flush_buffer import BuiltFile, FileContext
 from .log_entries import Entry, FileEntry, Gap, PartEntry, Span
 from .log_state import PartitionState
 
@@ -20,24 +20,40 @@ class Writer:
 
 @dataclass
 class Held:
-    """One partition as this worker has it: offsets [start, end) are taken but not committed."""
+    """One partition as this worker has it: offsets [start, end) are taken but not committed.
+
+    `unseen`: the log has nothing of it yet. Its first span, be it an empty one, says where the archive begins: without
+    it nobody would miss what Kafka deletes before the first record is archived. `at_end`: all that came was taken.
+    """
 
     lineage: int
     start: int
     end: int
     epoch: int
     gaps: list[Gap] = field(default_factory=list)
+    unseen: bool = False
+    at_end: bool = False
+
+    @property
+    def taken(self) -> bool:
+        """Whether anything was taken that is not committed."""
+        return self.end > self.start or bool(self.gaps)
 
     @property
     def pending(self) -> bool:
         """Whether there is anything to commit."""
-        return self.end > self.start or bool(self.gaps)
+        return self.taken or (self.unseen and self.at_end)
+
+    def committed(self) -> None:
+        """Note that all that was taken is in the log."""
+        self.start, self.unseen = self.end, False
+        self.gaps.clear()
 
 
 def held_at(newest: PartitionState | None, log_start: int) -> Held:
     """Return a partition as it is taken on: at the log's next offset, or at Kafka's log start when it is unseen."""
     if newest is None:
-        return Held(0, log_start, log_start, -1)
+        return Held(0, log_start, log_start, -1, unseen=True)
     return Held(newest.identity.lineage, newest.next, newest.next, newest.leader_epoch)
 
 
@@ -87,6 +103,14 @@ def file_entry(file: BuiltFile) -> FileEntry:
             for part in file.parts
         ),
     )
+
+
+def file_context(
+    topic: str, topic_id: str, writer: Writer, held: Mapping[int, Held], partitions: Sequence[int]
+) -> FileContext:
+    """Return what the footers of a commit's files say."""
+    spans = tuple({"partition": p, "lineage": held[p].lineage, "from": held[p].start} for p in partitions)
+    return FileContext(topic=topic, topic_id=topic_id, cluster_id=writer.cluster_id, writer=writer.name, spans=spans)
 
 
 def summary(entry: Entry) -> str:

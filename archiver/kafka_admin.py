@@ -1,7 +1,7 @@
-"""Positions in Kafka for people who look: log starts and ends, a group's offsets, first records. Reads only.
+"""Positions in Kafka: log starts and ends, a group's offsets, first records. Reads only.
 
-Unlike what the archiver itself asks, one partition without an answer is a fact about that partition and not the end:
-whoever is on call wants to see the others.
+For people who look, one partition without an answer is a fact about that partition and not the end: whoever is on call
+wants to see the others. The archiver needs all that it asks for (`log_ranges`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,9 +13,11 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from .kafka_metadata import CONSUMER_ONLY, EARLIEST, LATEST
+from .kafka_metadata import CONSUMER_ONLY
 from .source import SourceError, TopicPartition
 
+EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library annotates no return type
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library annotates no return type
 REQUEST_TIMEOUT_S = 8.0
 CHUNK_PARTITIONS = 500
 SETTLE_ATTEMPTS_MAX = 8
@@ -81,6 +83,16 @@ class KafkaAdmin:
             if not left:
                 break
         return found
+
+    def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (log start, last stable offset) of each partition. Raises SourceError when one has no answer."""
+        ranges: dict[TopicPartition, tuple[int, int]] = {}
+        for where, ends in self.log_ends(partitions).items():
+            if isinstance(ends, str):
+                at = f"{where.topic}/{where.partition}"
+                raise SourceError(f"asking for the offsets of {at} of Kafka at {self._bootstrap}: {ends}")
+            ranges[where] = (ends.log_start, ends.last_stable)
+        return ranges
 
     def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, LogEnds | KafkaError]:
         starts = self._offsets(partitions, EARLIEST, IsolationLevel.READ_COMMITTED)

@@ -1,20 +1,15 @@
-"""What Kafka says of itself: cluster, topics and their ids, log starts and ends. Reads only; joins no group."""
+"""What Kafka says of itself: its cluster, its topics and their ids. Reads only; joins no group."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
-from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from .source import SourceError, TopicPartition
+from .source import SourceError
 
 REQUEST_TIMEOUT_S = 30.0
 FIRST_CONTACT_TIMEOUT_S = 8.0
-ADMIN_CHUNK_PARTITIONS = 500
-EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library annotates no return type
-LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library annotates no return type
 
 # Settings that mean nothing to an admin client, which would warn about each.
 CONSUMER_ONLY = (
@@ -63,29 +58,6 @@ class KafkaMetadata:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise self._error(f"asking for the id of topic {topic}", error) from error
         return found
-
-    def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
-        """Return (log start, last stable offset) of each partition."""
-        starts = self._list_offsets(partitions, EARLIEST)
-        ends = self._list_offsets(partitions, LATEST)
-        return {partition: (starts[partition], ends[partition]) for partition in partitions}
-
-    def _list_offsets(self, partitions: Collection[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
-        offsets: dict[TopicPartition, int] = {}
-        todo = list(partitions)
-        for begin in range(0, len(todo), ADMIN_CHUNK_PARTITIONS):
-            asked = {KafkaPartition(p.topic, p.partition): spec for p in todo[begin : begin + ADMIN_CHUNK_PARTITIONS]}
-            futures = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
-            )
-            for asked_partition, future in futures.items():
-                try:
-                    offset = future.result().offset
-                except KafkaException as error:
-                    where = f"{asked_partition.topic}/{asked_partition.partition}"
-                    raise self._error(f"asking for the offsets of {where}", error) from error
-                offsets[TopicPartition(asked_partition.topic, asked_partition.partition)] = offset
-        return offsets
 
     def _error(self, doing: str, error: KafkaException) -> SourceError:
         reason = error.args[0]

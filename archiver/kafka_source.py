@@ -13,6 +13,8 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from .clock import Clock
+from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
 from .records import Headers, record_batch
 from .source import (
@@ -87,7 +89,13 @@ class KafkaSource:
     """A Source on confluent-kafka. `warn(text)` hears of passing trouble, at most once for each different text."""
 
     def __init__(
-        self, config: Mapping[str, Any], topics: Sequence[str], assignee: Assignee, *, warn: Callable[[str], None]
+        self,
+        config: Mapping[str, Any],
+        topics: Sequence[str],
+        assignee: Assignee,
+        *,
+        clock: Clock,
+        warn: Callable[[str], None],
     ) -> None:
         self._bootstrap = str(config["bootstrap.servers"])
         self._assignee = assignee
@@ -98,6 +106,7 @@ class KafkaSource:
         settings["error_cb"] = self._on_error
         self._consumer = Consumer(settings)
         self._metadata = KafkaMetadata(config)
+        self._positions = KafkaAdmin(config, pause=clock.pause, monotonic=clock.monotonic)
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -112,7 +121,7 @@ class KafkaSource:
 
     def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (log start, last stable offset) of each partition."""
-        return self._metadata.log_ranges(partitions)
+        return self._positions.log_ranges(partitions)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

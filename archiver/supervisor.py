@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .clock import Clock
 from .config import ArchiverConfig
-from .worker_process import EXIT_REFUSED
+from .worker_process import EXIT_DAMAGED, EXIT_REFUSED
 
 log = logging.getLogger("headrace.archiver")
 
@@ -22,6 +22,7 @@ RESTART_PAUSE_S = 0.2
 RESTART_PAUSE_S_MAX = 30.0
 HEALTHY_S = 30.0  # a worker that ran this long starts its restart pauses over
 STOP_TIMEOUT_S = 60.0
+ENDS_ALL = {EXIT_REFUSED: 2, EXIT_DAMAGED: 1}  # a worker's exit codes that no restart can mend, and the run's own
 FAILURES_MAX_WHEN_ENDING = 5  # a run that is to end gives up after this many failures in a row of one worker
 
 
@@ -76,8 +77,8 @@ class Supervisor:
         ended = slot.process.poll()
         if ended is None:
             return 0
-        if ended == EXIT_REFUSED:
-            return EXIT_REFUSED
+        if ended in ENDS_ALL:
+            return ENDS_ALL[ended]
         slot.failures = 1 if now - slot.started_s >= HEALTHY_S else slot.failures + 1
         how = f"was ended by signal {-ended}" if ended < 0 else f"ended with exit code {ended}"
         if self._done is not None and slot.failures >= FAILURES_MAX_WHEN_ENDING:

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from .clock import Clock
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
-from .flush_buffer import FileContext, FlushBuffer
-from .held import Held, Writer, file_entry, held_at, offset_bounds, spans_of, summary
+from .flush_buffer import FlushBuffer
+from .held import Held, Writer, file_context, file_entry, held_at, offset_bounds, spans_of, summary
 from .histories import closing_spans, diverging_spans, refuse_other_cluster
 from .limits import Limits
 from .log_entries import Entry, FileEntry, Gap, Span
@@ -195,8 +195,11 @@ class TopicArchive:
     def reached(self, event: Reached) -> None:
         """Note that all visible records before an offset were taken."""
         held = self.held.get(event.partition.partition)
-        if held is not None and not self.restart_due and event.offset > held.end:
-            held.end = event.offset
+        if held is None or self.restart_due:
+            return
+        held.at_end = True
+        held.end = max(held.end, event.offset)
+        if held.pending:
             self._note_age()
 
     def unreadable(self, event: Unreadable) -> None:
@@ -226,7 +229,7 @@ class TopicArchive:
             held.end = low
             self._source.restart_at({event.partition: Start(low)})
             self._note_age()
-        elif held.pending:
+        elif held.taken:
             # What is uncommitted may be what Kafka lost. Read again from the log's position, which may still stand.
             log.warning("%s: offset %d is gone; reading again from %d", where, held.end, held.start)
             self._buffer.drop([partition])
@@ -278,15 +281,20 @@ class TopicArchive:
             return False
         self._buffer.clear()
         self.oldest_s = None
-        if self._cleaning_due:
-            # Plain readers then see each record once, also after a crash between upload and commit.
+        self.clean_if_due()
+        return True
+
+    def clean_if_due(self) -> None:
+        """Once an assignment, with nothing uncommitted: remove what crashed writers left, for plain readers."""
+        if self._cleaning_due and not self.restart_due and not self.pending:
             self._cleaning_due = not self._uploads.clean(self._log.state)
             self._failpoint("after-cleaning")
-        return True
 
     def _commit(self, partitions: Sequence[int]) -> bool:
         """Commit these partitions in one entry, or in several where one would become too large."""
-        files = self._buffer.build(self._context(partitions), partitions)
+        files = self._buffer.build(
+            file_context(self.topic, str(self.topic_id), self._writer, self.held, partitions), partitions
+        )
         entry = self._entry(
             spans_of(self.held, partitions, files, self._buffer.max_timestamps), tuple(map(file_entry, files))
         )
@@ -310,9 +318,7 @@ class TopicArchive:
 
     def _committed(self, outcome: Committed, partitions: Sequence[int]) -> None:
         for partition in partitions:
-            held = self.held[partition]
-            held.start = held.end
-            held.gaps.clear()
+            self.held[partition].committed()
         log.info("%s: commit %d: %s", self.topic, outcome.entry.seq, summary(outcome.entry))
         self._failpoint("before-offset-commit")
         self._source.commit_offsets({TopicPartition(self.topic, p): self.held[p].end for p in partitions})
@@ -335,14 +341,4 @@ class TopicArchive:
             spans=spans,
             files=files,
             details={"settings": self.settings.as_json()},
-        )
-
-    def _context(self, partitions: Sequence[int]) -> FileContext:
-        spans = tuple({"partition": p, "lineage": self.held[p].lineage, "from": self.held[p].start} for p in partitions)
-        return FileContext(
-            topic=self.topic,
-            topic_id=str(self.topic_id),
-            cluster_id=self._writer.cluster_id,
-            writer=self._writer.name,
-            spans=spans,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from .commit_log import CommitLog
+from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
 from .object_store import ObjectStore
 from .source import TopicPartition
@@ -14,6 +15,7 @@ class UntilIdle:
     def __init__(
         self,
         metadata: KafkaMetadata,
+        positions: KafkaAdmin,
         store: ObjectStore,
         partitions: Mapping[str, int],
         *,
@@ -22,11 +24,10 @@ class UntilIdle:
         self._logs = {topic: CommitLog(store, topic, pause=pause) for topic in partitions}
         self._ids = metadata.topic_ids(list(partitions))
         everything = [TopicPartition(topic, p) for topic, count in partitions.items() for p in range(count)]
-        ranges = metadata.log_ranges(everything)
-        self._ends = {partition: end for partition, (low, end) in ranges.items() if low < end}
+        self._ends = {partition: end for partition, (_, end) in positions.log_ranges(everything).items()}
 
     def done(self) -> bool:
-        """Whether each partition is archived up to the end it had at the start."""
+        """Whether each partition is in its topic's log, up to the end it had at the start."""
         return not self.missing()
 
     def missing(self) -> dict[TopicPartition, tuple[int, int]]:
@@ -37,7 +38,6 @@ class UntilIdle:
         for partition, end in self._ends.items():
             state = self._logs[partition.topic].state
             at = state.newest(partition.partition, self._ids.get(partition.topic, state.topic_id))
-            reached = 0 if at is None else at.next
-            if reached < end:
-                missing[partition] = (reached, end)
+            if at is None or at.next < end:
+                missing[partition] = (0 if at is None else at.next, end)
         return missing

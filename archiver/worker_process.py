@@ -3,7 +3,8 @@
 Its configuration comes as one line of JSON on standard input, which stays open: when it closes, the supervisor is gone
 and the worker leaves, so that no worker outlives its supervisor. SIGTERM flushes and leaves.
 
-Exit codes: 0 left as asked; 1 the archive's log is damaged; 2 refused for good; 3 Kafka or S3 fails or refuses.
+Exit codes: 0 left as asked; 2 refused for good; 3 Kafka or S3 fails or refuses; 4 the archive's log is damaged (1 is
+what Python ends with after an error that nobody expected, and may pass).
 """
 
 import gc
@@ -35,9 +36,9 @@ from .source import Source, SourceError
 from .topic_archive import TopicArchive
 from .worker import Worker
 
-EXIT_DAMAGED = 1
 EXIT_REFUSED = 2
 EXIT_SERVER = 3
+EXIT_DAMAGED = 4
 
 log = logging.getLogger("headrace.archiver")
 
@@ -112,7 +113,9 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         )
 
     return Worker(
-        lambda worker: KafkaSource(kafka, list(settings), worker, warn=lambda text: log.warning("%s", text)),
+        lambda worker: KafkaSource(
+            kafka, list(settings), worker, clock=clock, warn=lambda text: log.warning("%s", text)
+        ),
         make_archive,
         clock=clock,
         failpoint=failpoint,

@@ -12,6 +12,7 @@ import click
 from headrace.archiver.clock import SystemClock
 from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
 from headrace.archiver.failpoints import FAILPOINTS
+from headrace.archiver.kafka_admin import KafkaAdmin
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.limits import Limits
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
@@ -28,7 +29,15 @@ from headrace.schemas.catalog import builtin
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
 
 MIB = 1 << 20
+MEMORY_MIB_MIN = 8
+FLUSH_INTERVAL_S_MAX = 86_400.0
 PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes longer is not going to keep up
+
+
+def _not_empty(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("is empty; give a name, or leave the option out for the default")
+    return value
 
 
 @click.command(name="archive")
@@ -38,7 +47,7 @@ PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes l
 @click.option("--raw", "raw_topics", multiple=True, metavar="T", help="A topic of anything: archived byte for byte.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes; one a core.")
 @click.option("--until-idle", is_flag=True, help="End when all that is in the topics now is committed.")
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Kafka consumer group.")
+@click.option("--group", default=DEFAULT_GROUP, show_default=True, callback=_not_empty, help="Kafka consumer group.")
 @click.option(
     "--instance",
     default=None,
@@ -46,17 +55,45 @@ PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes l
     help="Static membership: this archiver's name in the group, the host's by default. A worker that is started again "
     "within 15 s gets its partitions back at once. Two archivers of one group need different names.",
 )
-@click.option("--flush-interval", default=60.0, show_default=True, metavar="SECONDS", help="Commit at least so often.")
-@click.option("--flush-rows", default=1_000_000, show_default=True, metavar="ROWS", help="Commit a topic at so many.")
-@click.option("--flush-mib", default=96, show_default=True, metavar="MIB", help="Commit a topic at so much memory.")
+@click.option(
+    "--flush-interval",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0, FLUSH_INTERVAL_S_MAX),
+    metavar="SECONDS",
+    help="Commit at least so often.",
+)
+@click.option(
+    "--flush-rows",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="ROWS",
+    help="Commit a topic at so many.",
+)
+@click.option(
+    "--flush-mib",
+    default=96,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="MIB",
+    help="Commit a topic at so much memory.",
+)
 @click.option(
     "--memory-mib",
     default=256,
+    type=click.IntRange(MEMORY_MIB_MIN),
     show_default=True,
     metavar="MIB",
     help="A worker's bound on uncommitted records and fetch queue; files in the making come on top.",
 )
-@click.option("--schema-topic", default=SCHEMA_TOPIC, show_default=True, help="Where writer schemas are published.")
+@click.option(
+    "--schema-topic",
+    default=SCHEMA_TOPIC,
+    show_default=True,
+    callback=_not_empty,
+    help="Where writer schemas are published.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
@@ -99,7 +136,7 @@ def command(
         metadata = KafkaMetadata(kafka_settings)
         present = metadata.topics()
         settings = _settings(present, topics, raw_topics, kafka)
-        done = _until_idle(metadata, store, present, settings, clock) if until_idle else None
+        done = _until_idle(kafka_settings, store, present, settings, clock) if until_idle else None
         configs = [
             ArchiverConfig(
                 kafka=kafka_settings,
@@ -120,11 +157,11 @@ def command(
             for worker in range(workers)
         ]
         code = Supervisor(configs, clock=clock, done=done.done if done else None).run(stop.is_set)
-    except ValueError as error:
+    except (ValueError, LogTooNew) as error:
         fail(str(error), EXIT_USAGE)
     except (SourceError, StoreError) as error:
         fail(str(error), EXIT_SERVER)
-    except (LogCorrupt, LogTooNew, LogViolation) as error:
+    except (LogCorrupt, LogViolation) as error:
         fail(str(error), EXIT_WRONG)
     if done is not None and code == 0 and not stop.is_set():
         click.echo(
@@ -154,13 +191,15 @@ def _settings(
 
 
 def _until_idle(
-    metadata: KafkaMetadata,
+    kafka_settings: dict[str, Any],
     store: ObjectStore,
     present: dict[str, int],
     settings: tuple[TopicSettings, ...],
     clock: SystemClock,
 ) -> UntilIdle:
-    return UntilIdle(metadata, store, {s.topic: present[s.topic] for s in settings}, pause=clock.pause)
+    partitions = {topic.topic: present[topic.topic] for topic in settings}
+    positions = KafkaAdmin(kafka_settings, pause=clock.pause, monotonic=clock.monotonic)
+    return UntilIdle(KafkaMetadata(kafka_settings), positions, store, partitions, pause=clock.pause)
 
 
 def _failpoint(worker: int) -> tuple[str, int, int] | None:

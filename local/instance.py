@@ -294,7 +294,7 @@ class Instance:
         if "kafka" in names:
             progress(f"starting Kafka with {program}")
             self.kafka.start(program, files)
-            self._wait(self.kafka, lambda: self.kafka.ready(_CHECK_TIMEOUT_S))
+            self._wait(self.kafka, lambda: self.kafka.ready(_CHECK_TIMEOUT_S) and self.kafka.gives_producer_ids())
             progress(f"Kafka answers at {self.kafka.bootstrap}")
         if "s3" in names:
             self._wait(self.s3, self.s3.prepare)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from . import ports
@@ -18,6 +18,7 @@ from .process import Process, tail
 
 STOP_GRACE_S = 15.0
 _FORMAT_TIMEOUT_S = 60.0
+_PRODUCER_ID_TIMEOUT_S = 10.0
 
 # Not the caller's environment: JAVA_TOOL_OPTIONS or KAFKA_OPTS of other work must not change this broker.
 _ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -162,3 +163,20 @@ class KafkaServer:
             return len(client.list_topics(timeout=timeout_s).brokers) == 1
         except KafkaException:
             return False
+
+    def gives_producer_ids(self) -> bool:
+        """Say whether idempotent and transactional producers can begin: a broker that just started refuses for a while.
+
+        A short-lived program would lose its events to that: it ends before its producer was let in.
+        """
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap,
+            "transactional.id": "headrace-local-ready",
+            "log_level": 0,
+            "error_cb": lambda _: None,
+        }
+        try:
+            Producer(config).init_transactions(_PRODUCER_ID_TIMEOUT_S)
+        except KafkaException:
+            return False
+        return True

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from click.testing import CliRunner
 from kafka_oracle import Seen
 from servers import Servers
+
+from headrace.cli.main import root
 
 HEADRACE = (sys.executable, "-c", "from headrace.cli.main import main; main()")
 RUN_TIMEOUT_S = 90.0
@@ -84,6 +87,22 @@ class Archive:
     def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = RUN_TIMEOUT_S) -> Finished:
         """Run a verb on this archive and return how it ended."""
         return run_headrace(arguments, {**self.env, **(env or {})}, timeout_s=timeout_s)
+
+    def call(self, *arguments: str) -> Finished:
+        """Run a verb in this process: the same code without the second that a process takes to start."""
+        unset = dict.fromkeys(name for name in os.environ if name.startswith(("HEADRACE_", "AWS_")))
+        started = time.monotonic()
+        result = CliRunner().invoke(root, list(arguments), env={**unset, **self.env})
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Finished(result.exit_code, result.stdout, result.stderr, time.monotonic() - started)
+
+    def objects(self) -> dict[str, str]:
+        """Return the keys of all objects of this archive, below its prefix, with their entity tags."""
+        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        pages = self.servers.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        found = (each for page in pages for each in page.get("Contents", []))
+        return {each["Key"].removeprefix(f"{prefix}/"): each["ETag"] for each in found}
 
     def must(self, *arguments: str) -> Finished:
         """Run a verb that must succeed."""

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from spark_session import prepare_spark
+import pytest
+from spark_session import spark_environment
 
 PAGE = Path(__file__).parents[1] / "docs" / "reading-the-archive.md"
 BLOCK = re.compile(r"^```python ([a-z-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -169,16 +170,15 @@ def _counts(column: "pd.Series[Any]") -> Counts:
 class Spark(PlainReader):
     name = "spark"
 
-    def __init__(self) -> None:
-        super().__init__()
-        prepare_spark()
-
     def open_all_topics(self) -> None:
         self._open({"/topic=pin": ""})
 
     def _open(self, replaced: Mapping[str, str]) -> None:
         assert PACKAGES in blocks()[self.name]
-        self._run(self.name, {PACKAGES: "SparkSession.builder", **replaced})
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in spark_environment().items():
+                patch.setenv(name, value)
+            self._run(self.name, {PACKAGES: "SparkSession.builder", **replaced})
 
     def facts(self) -> Facts:
         pins = self.pins

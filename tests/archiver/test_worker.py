@@ -352,6 +352,23 @@ def test_dead_objects_go_after_the_next_commit() -> None:
     assert archived(store) == [(0, 0, b"0"), (0, 1, b"1")]
 
 
+def test_dead_objects_go_also_when_nothing_new_comes() -> None:
+    """A writer that ends between its commit and its cleaning leaves dead objects; the next assignment removes them."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"0", b"1")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    (committed,) = (key for key in store.objects if key.startswith("data/"))
+    left_over = committed.replace(".parquet", "-of-a-crash.parquet")
+    store.objects[left_over] = store.objects[committed]
+    quiet = Bench(kafka, store)
+    quiet.source.give(P0)
+    quiet.run()
+    assert [key for key in store.objects if key.startswith("data/")] == [committed]
+    assert quiet.state().seq == 1
+
+
 def test_another_cluster_is_refused() -> None:
     """A log belongs to one Kafka cluster."""
     kafka, store = FakeKafka(), MemoryStore()

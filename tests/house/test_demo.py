@@ -12,7 +12,7 @@ from house.tree import ROOT
 
 sys.path.append(str(ROOT / "examples"))
 
-from roundtrip import load, proof  # type: ignore[import-not-found]  # scripts, checked by a run of their own
+from roundtrip import load, proof
 
 TOPIC = "pin"
 RECORD = (b"7", b"value", (("header", None),), (1, 1_700_000_000_000))

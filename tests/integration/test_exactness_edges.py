@@ -60,7 +60,7 @@ def test_records_that_no_client_would_write(servers: Servers, tmp_path: Path, ra
 
 
 def test_holes_of_compaction_are_passed_over(servers: Servers, tmp_path: Path) -> None:
-    """What compaction took away is neither missed nor waited for; what is left comes back, and so do its tombstones."""
+    """What compaction took away is neither missed nor waited for; what is left comes back, tombstones too."""
     rng = Random(1)
     topic = WatchedTopic.create(servers, rng, config=TINY_SEGMENTS)
     name = topic.name
@@ -86,6 +86,31 @@ def test_holes_of_compaction_are_passed_over(servers: Servers, tmp_path: Path) -
     topic.check_offsets(entries)
     topic.check_quarantine(archive, entries)
     archive.must("verify", name)
+
+
+def test_what_is_deleted_before_the_first_record_is_archived(servers: Servers) -> None:
+    """A partition that was empty when it was first archived is watched from then on: what goes unread is a gap.
+
+    And a run that is to end when all is archived ends, also where there is nothing left of what was there.
+    """
+    rng = Random(1)
+    topic = WatchedTopic.create(servers, rng, partitions=2)
+    archive = Archive(servers)
+    records = random_cases(rng)
+    topic.history.write(take(records, 5), partition=0)
+    topic.history.delete_before({0: 5})
+    topic.watch()
+    assert topic.ends == {0: 5, 1: 0}
+    archive.archive(raw=[topic.name])
+
+    topic.history.write(take(records, 40))
+    ends = read_topic(servers.kafka, topic.name).ends
+    topic.history.delete_before(ends)
+    topic.watch()
+    assert topic.gaps == [(0, 5, ends[0]), (1, 0, ends[1])]
+    archive.archive(raw=[topic.name])
+    topic.check_offsets(topic.log_entries(archive))
+    archive.must("log", topic.name)
 
 
 def _alter(servers: Servers, topic: str, config: dict[str, str]) -> None:
