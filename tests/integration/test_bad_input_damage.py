@@ -91,9 +91,9 @@ class Damaged:
 
     # -- what the verbs say ------------------------------------------------------------------------------------------
 
-    def archived_again(self) -> Finished:
+    def archived_again(self, *more: str) -> Finished:
         """Archive to the damaged archive."""
-        return self.archive.run("archive", "--raw", self.topic, "--until-idle", timeout_s=SOON_S)
+        return self.archive.run("archive", "--raw", self.topic, "--group", self.archive.group, *more, timeout_s=SOON_S)
 
     def readers_end_with(self, code: int, folder: Path, *words: str, verbs: tuple[str, ...] = ("verify",)) -> None:
         """Check what verbs say of the archive; `words` are in each answer. A replay must leave nothing."""
@@ -186,7 +186,7 @@ def test_archiver_on_a_changed_log(damaged: Damaged) -> None:
     """An archiver stops at a commit object that was changed, with its name, and writes nothing."""
     damaged.put(damaged.log_key(2), _one_row_more(damaged.get(damaged.log_key(2))))
     before = damaged.archive.objects()
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 1, finished.output
     assert damaged.log_key(2) in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -197,7 +197,7 @@ def test_lasting_archiver_on_a_changed_log(damaged: Damaged) -> None:
     """One that is to run for ever ends too: waiting mends no log, and a person has to look."""
     damaged.put(damaged.log_key(2), _cut_off(damaged.get(damaged.log_key(2))))
     before = damaged.archive.objects()
-    finished = damaged.archive.run("archive", "--raw", damaged.topic, timeout_s=SOON_S)
+    finished = damaged.archived_again()
     assert finished.code == 1, finished.output
     assert damaged.log_key(2) in finished.stderr
     assert damaged.archive.objects() == before
@@ -241,7 +241,7 @@ def test_log_of_a_newer_headrace(damaged: Damaged, tmp_path: Path, change: dict[
     damaged.put_entry(3, {**damaged.entry(3), **change})
     damaged.readers_end_with(2, tmp_path, damaged.log_key(3), *words, verbs=LOG_VERBS)
     before = damaged.archive.objects()
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 2, finished.output
     assert all(word in finished.stderr for word in words)
     assert damaged.archive.objects() == before
@@ -251,7 +251,7 @@ def test_log_of_another_cluster(damaged: Damaged) -> None:
     """Two clusters' offsets never mix: the other cluster's log is refused, and stays as it is."""
     damaged.rewrite_log(lambda entry: entry.update(cluster_id="another-cluster", topic_id="another-topic-id"))
     before = damaged.archive.objects()
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 2, finished.output
     assert "belongs to Kafka cluster another-cluster" in finished.stderr
     assert "Archive to another prefix" in finished.stderr
@@ -347,7 +347,7 @@ def test_archiver_goes_on_beside_a_changed_file(damaged: Damaged) -> None:
     key = damaged.data_key()
     damaged.put(key, _flipped(damaged.get(key)))
     _produce(damaged.archive.servers, damaged.topic, [b"one more"])
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 0, finished.output
     assert damaged.entry(COMMITS + 1)["spans"][0]["rows"] == 1
     assert key in damaged.archive.call("verify", damaged.topic).output
