@@ -204,9 +204,14 @@ def test_lasting_archiver_on_a_changed_log(damaged: Damaged) -> None:
 
 
 def test_commit_object_that_was_removed(damaged: Damaged, tmp_path: Path) -> None:
-    """A hole in the log is seen by verify, which knows by the entries after it that it is no end."""
+    """A hole in the log is told from its end by the entries after it, and an archiver fills no hole."""
     damaged.remove(damaged.log_key(2))
     damaged.readers_end_with(1, tmp_path, damaged.log_key(2), "does not exist")
+    before = damaged.archive.objects()
+    finished = damaged.archived_again()
+    assert finished.code == 1, finished.output
+    assert f"{damaged.log_key(2)} does not exist" in finished.stderr
+    assert damaged.archive.objects() == before
 
 
 def test_commit_objects_that_changed_places(damaged: Damaged, tmp_path: Path) -> None:

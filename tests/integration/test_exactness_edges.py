@@ -43,6 +43,7 @@ def test_records_that_no_client_would_write(servers: Servers, tmp_path: Path, ra
         WireRecord(b"without a time", None, ((b"name", None),), -1),
         WireRecord(b"before 1970", b"", (), -62_135_596_800_000),
         WireRecord(b"far beyond 9999", b"v", ((b"", b""),), 2**62),
+        WireRecord(b"NUL in a name", b"v", ((b"n\0x", b"1"), (b"\0", b"2")), 1),
     ]
     unreadable = WireRecord(b"k", b"v", ((b"first", b"1"), (b"\xff\xfe", b"2")), 1)
     for partition, batch in ((0, [*sound, unreadable, *sound]), (0, [unreadable, unreadable]), (1, sound)):
@@ -50,7 +51,11 @@ def test_records_that_no_client_would_write(servers: Servers, tmp_path: Path, ra
         topic.foreign |= {(partition, first + index) for index in range(len(batch))}
         topic.unreadable |= {(partition, first + index) for index, each in enumerate(batch) if each is unreadable}
     topic.watch()
-    assert (len(topic.expected), len(topic.unreadable)) == (12, 3)
+    assert (len(topic.expected), len(topic.unreadable)) == (15, 3)
+    # The client's library ends names at a NUL byte; nobody who uses it can see more.
+    assert {seen.headers for seen in topic.expected.values() if seen.key == b"NUL in a name"} == {
+        (("n", b"1"), ("", b"2"))
+    }
 
     archive = Archive(servers)
     archive.archive([] if raw else [topic.name], [topic.name] if raw else [])
