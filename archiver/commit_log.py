@@ -54,6 +54,24 @@ class CommitLog:
             self.state.apply(entry, sha256_of(body), f"{self.store.url}/{log_key(self.topic, entry.seq)}")
         return self.state
 
+    def refuse_hole(self) -> None:
+        """Raise LogCorrupt where entries lie beyond the log's end: one before them was removed.
+
+        Its slot must not be filled. What is archived would be archived again, and the files of the entries beyond
+        would count as garbage. One request, which sees the slots of the end's thousand. Raises what refresh() raises.
+        """
+        nearby = log_key(self.topic, self.state.seq + 1).removesuffix(".json")[:-3]
+        last = max((info.key for info in self.store.list(nearby)), default="")
+        if last > log_key(self.topic, self.state.seq):
+            self.refresh()  # other writers may have gone on in between: then every slot up to theirs is there
+        end = log_key(self.topic, self.state.seq)
+        if last > end:
+            missing = f"{self.store.url}/{log_key(self.topic, self.state.seq + 1)}"
+            raise LogCorrupt(
+                f"{missing} does not exist, while {last} does: it was removed. Restore it from a backup or an older "
+                "object version; nothing is archived to this log until then"
+            )
+
     def append(self, entry: Entry) -> Committed | Fenced:
         """Put `entry` (its seq and prev_sha256 are set here) at the log's end.
 

@@ -142,6 +142,7 @@ class TopicArchive:
 
     def _place(self, partitions: Collection[int]) -> dict[int, Start]:
         state = self._log.refresh()
+        self._log.refuse_hole()
         refuse_other_cluster(state, self._writer.cluster_id, self._store.url)
         topic_id = str(self.topic_id)
         state = self._close_older_incarnation(state, topic_id)

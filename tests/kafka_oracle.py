@@ -40,6 +40,7 @@ def read_topic(kafka: str, topic: str, *, unreadable: Collection[tuple[int, int]
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,  # the end of a partition is told after that long
             "isolation.level": "read_committed",
         }
     )

@@ -5,7 +5,7 @@ archive to hold.
 import io
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ from archiving import Archive
 from confluent_kafka import Producer
 from kafka_history import TopicHistory, contradictions
 from kafka_oracle import Seen, TopicView, read_topic
+from record_zoo import ZooRecord, random_cases
 from servers import Servers
 from zoo_schemas import PUBLISHED, fingerprint_of
 
@@ -42,15 +43,18 @@ def publish_schemas(servers: Servers) -> str:
 class WatchedTopic:
     """`expected`: all that was visible when it was archived. `gaps`: (partition, from, to) that must be listed.
 
-    `unreadable`: places of records that no librdkafka client hands out. `foreign`: what others than `history` wrote.
+    `records`: what may be written, without end. `unreadable`: places of records that no librdkafka client hands out.
+    `foreign`: what others than `history` wrote.
     """
 
     servers: Servers
     name: str
     partitions: int
     history: TopicHistory
+    rng: Random
     stamped: bool
     raw: bool
+    records: Iterator[ZooRecord]
     expected: dict[tuple[int, int], Seen] = field(default_factory=dict)
     gaps: list[tuple[int, int, int]] = field(default_factory=list)
     origins: dict[int, int] = field(default_factory=dict)
@@ -72,7 +76,8 @@ class WatchedTopic:
         """Create a topic; `stamped`: the broker sets the timestamps; `raw`: it is archived byte for byte."""
         own = {"message.timestamp.type": "LogAppendTime" if stamped else "CreateTime", **(config or {})}
         name = servers.new_topic(partitions, {**ANY_TIME, **own})
-        return cls(servers, name, partitions, TopicHistory(servers.kafka, name, partitions, rng), stamped, raw)
+        history = TopicHistory(servers.kafka, name, partitions, rng)
+        return cls(servers, name, partitions, history, rng, stamped, raw, random_cases(rng))
 
     def watch(self) -> TopicView:
         """Take in what is visible now; nothing may change until it is archived. The journal must bear it out."""

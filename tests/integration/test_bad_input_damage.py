@@ -91,9 +91,9 @@ class Damaged:
 
     # -- what the verbs say ------------------------------------------------------------------------------------------
 
-    def archived_again(self) -> Finished:
+    def archived_again(self, *more: str) -> Finished:
         """Archive to the damaged archive."""
-        return self.archive.run("archive", "--raw", self.topic, "--until-idle", timeout_s=SOON_S)
+        return self.archive.run("archive", "--raw", self.topic, "--group", self.archive.group, *more, timeout_s=SOON_S)
 
     def readers_end_with(self, code: int, folder: Path, *words: str, verbs: tuple[str, ...] = ("verify",)) -> None:
         """Check what verbs say of the archive; `words` are in each answer. A replay must leave nothing."""
@@ -186,7 +186,7 @@ def test_archiver_on_a_changed_log(damaged: Damaged) -> None:
     """An archiver stops at a commit object that was changed, with its name, and writes nothing."""
     damaged.put(damaged.log_key(2), _one_row_more(damaged.get(damaged.log_key(2))))
     before = damaged.archive.objects()
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 1, finished.output
     assert damaged.log_key(2) in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -197,16 +197,21 @@ def test_lasting_archiver_on_a_changed_log(damaged: Damaged) -> None:
     """One that is to run for ever ends too: waiting mends no log, and a person has to look."""
     damaged.put(damaged.log_key(2), _cut_off(damaged.get(damaged.log_key(2))))
     before = damaged.archive.objects()
-    finished = damaged.archive.run("archive", "--raw", damaged.topic, timeout_s=SOON_S)
+    finished = damaged.archived_again()
     assert finished.code == 1, finished.output
     assert damaged.log_key(2) in finished.stderr
     assert damaged.archive.objects() == before
 
 
 def test_commit_object_that_was_removed(damaged: Damaged, tmp_path: Path) -> None:
-    """A hole in the log is seen by verify, which knows by the entries after it that it is no end."""
+    """A hole in the log is told from its end by the entries after it, and an archiver fills no hole."""
     damaged.remove(damaged.log_key(2))
     damaged.readers_end_with(1, tmp_path, damaged.log_key(2), "does not exist")
+    before = damaged.archive.objects()
+    finished = damaged.archived_again()
+    assert finished.code == 1, finished.output
+    assert f"{damaged.log_key(2)} does not exist" in finished.stderr
+    assert damaged.archive.objects() == before
 
 
 def test_commit_objects_that_changed_places(damaged: Damaged, tmp_path: Path) -> None:
@@ -241,7 +246,7 @@ def test_log_of_a_newer_headrace(damaged: Damaged, tmp_path: Path, change: dict[
     damaged.put_entry(3, {**damaged.entry(3), **change})
     damaged.readers_end_with(2, tmp_path, damaged.log_key(3), *words, verbs=LOG_VERBS)
     before = damaged.archive.objects()
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 2, finished.output
     assert all(word in finished.stderr for word in words)
     assert damaged.archive.objects() == before
@@ -251,7 +256,7 @@ def test_log_of_another_cluster(damaged: Damaged) -> None:
     """Two clusters' offsets never mix: the other cluster's log is refused, and stays as it is."""
     damaged.rewrite_log(lambda entry: entry.update(cluster_id="another-cluster", topic_id="another-topic-id"))
     before = damaged.archive.objects()
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 2, finished.output
     assert "belongs to Kafka cluster another-cluster" in finished.stderr
     assert "Archive to another prefix" in finished.stderr
@@ -347,7 +352,7 @@ def test_archiver_goes_on_beside_a_changed_file(damaged: Damaged) -> None:
     key = damaged.data_key()
     damaged.put(key, _flipped(damaged.get(key)))
     _produce(damaged.archive.servers, damaged.topic, [b"one more"])
-    finished = damaged.archived_again()
+    finished = damaged.archived_again("--until-idle")
     assert finished.code == 0, finished.output
     assert damaged.entry(COMMITS + 1)["spans"][0]["rows"] == 1
     assert key in damaged.archive.call("verify", damaged.topic).output
