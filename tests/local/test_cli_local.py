@@ -223,7 +223,7 @@ def test_up_without_a_network_and_with_an_empty_cache_says_what_to_do(tmp_path: 
         "--detach",
         "--dir",
         str(folder),
-        env={"XDG_CACHE_HOME": str(tmp_path / "cache"), "HEADRACE_MAVEN_URL": "http://127.0.0.1:9/maven2"},
+        env={"XDG_CACHE_HOME": str(tmp_path / "cache"), "HEADRACE_MAVEN_URL": "http://127.0.0.1:9/mirror"},
     )
     assert up.returncode == 1
     for part in ("could not fetch org.", "127.0.0.1:9", str(tmp_path / "cache"), "KAFKA_HOME", "network"):

@@ -110,9 +110,9 @@ def test_a_missing_file_is_named_with_where_it_was_sought(repository: _Repositor
 def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
     """An empty cache and a repository that nobody answers for: the real pins, a clear error, no traceback."""
     with pytest.raises(LocalError) as caught:
-        jars.fetch(tmp_path / "cache", lambda _: None, "http://127.0.0.1:9/maven2")
+        jars.fetch(tmp_path / "cache", lambda _: None, "http://127.0.0.1:9/mirror")
     message = str(caught.value)
-    for part in ("could not fetch", "http://127.0.0.1:9/maven2", str(tmp_path / "cache"), "network", "KAFKA_HOME"):
+    for part in ("could not fetch", "http://127.0.0.1:9/mirror", str(tmp_path / "cache"), "network", "KAFKA_HOME"):
         assert part in message
 
 
@@ -121,7 +121,7 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None
     """The folder is named."""
     (tmp_path / "file").touch()
     with pytest.raises(LocalError, match="can't write into"):
-        jars.fetch(tmp_path / "file" / "cache", lambda _: None, "http://127.0.0.1:9/maven2")
+        jars.fetch(tmp_path / "file" / "cache", lambda _: None, "http://127.0.0.1:9/mirror")
 
 
 def test_the_real_pins_are_one_kafka_version_and_hold_its_log_binding() -> None:
