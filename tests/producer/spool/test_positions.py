@@ -1,0 +1,47 @@
+"""Positions decide what a record is, also where its bytes and its CRC are good."""
+
+from pathlib import Path
+
+from spool_kit import as_read, die, drain, orphan, queue, record
+
+from headrace.producer.spool.cursor import Cursor, write_cursor
+
+COUNT = 60
+
+
+def left_behind(spool: Path) -> tuple[Path, list[tuple[int, int]]]:
+    """A dead process's folder of one segment, and where each record begins and ends in it."""
+    made = queue(spool)
+    ends = [made._segment.tail[0]]
+    for number in range(COUNT):
+        assert made.append(record(number))
+        ends.append(made._segment.tail[0])
+    # The first record comes after the writer's schema, so its own beginning is counted back from its end.
+    size = ends[2] - ends[1]
+    return die(made), [(end - size, end) for end in ends[1:]]
+
+
+def test_a_cursor_that_names_another_record_is_not_believed(tmp_path: Path) -> None:
+    """A whole cursor whose offset and position do not belong together loses nothing: reading begins at the start."""
+    folder, places = left_behind(tmp_path)
+    write_cursor(folder, Cursor(0, places[10][0], 50))
+    assert [found.value for _, found in drain(orphan(folder))] == [as_read(n).value for n in range(COUNT)]
+
+
+def test_a_cursor_that_fits_its_record_is_where_reading_begins(tmp_path: Path) -> None:
+    """What lies before a good cursor was delivered and does not come again."""
+    folder, places = left_behind(tmp_path)
+    write_cursor(folder, Cursor(0, places[10][0], 10))
+    assert [position for position, _ in drain(orphan(folder))] == list(range(10, COUNT))
+
+
+def test_an_old_record_in_anothers_place_is_damage(tmp_path: Path) -> None:
+    """A disk that puts record 7's good bytes where 20 was has lost 20: 7 is not delivered a second time."""
+    folder, places = left_behind(tmp_path)
+    (segment,) = folder.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[slice(*places[20])] = data[slice(*places[7])]
+    segment.write_bytes(data)
+    orphaned = orphan(folder)
+    assert [position for position, _ in drain(orphaned)] == [n for n in range(COUNT) if n != 20]
+    assert dict(orphaned.losses) == {"damaged": 1}
