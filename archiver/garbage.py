@@ -6,6 +6,7 @@ whose footer cannot be read, or that an open rewrite intends to add, stays.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from .log_state import Identity, LogState
 from .object_store import ObjectNotFound, ObjectStore
@@ -33,10 +34,19 @@ def is_past(state: LogState, identity: Identity, start: int) -> bool:
     return at is not None and (at.closed or at.next > start)
 
 
-def remove_dead_objects(store: ObjectStore, state: LogState) -> list[str]:
-    """Delete the dead objects of a topic and return their keys. `state` must be the log's, folded by the caller."""
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What a cleaning did: keys it removed, and whose unreferenced objects may still be committed or become dead."""
+
+    removed: list[str]
+    undecided: frozenset[Identity]
+
+
+def remove_dead_objects(store: ObjectStore, state: LogState) -> Cleaning:
+    """Delete the dead objects of a topic. `state` must be the log's, folded by the caller."""
     intended = frozenset().union(*state.intents.values())
     dead: list[str] = []
+    undecided: set[Identity] = set()
     for key in unreferenced(store, state):
         if key in intended:
             continue
@@ -46,8 +56,10 @@ def remove_dead_objects(store: ObjectStore, state: LogState) -> list[str]:
             continue  # another worker was faster
         if footer is not None and is_dead(footer, state):
             dead.append(key)
+        elif footer is not None:
+            undecided.update(Identity(footer.topic_id, s["partition"], s["lineage"]) for s in footer.spans)
     store.delete(dead)
-    return dead
+    return Cleaning(dead, frozenset(undecided))
 
 
 def _footer(store: ObjectStore, key: str) -> Footer | None:

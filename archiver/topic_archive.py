@@ -19,7 +19,7 @@ from .held import Held, Writer, file_context, file_entry, held_at, offset_bounds
 from .histories import closing_spans, diverging_spans, refuse_other_cluster
 from .limits import Limits
 from .log_entries import Entry, FileEntry, Gap, Span
-from .log_state import LogState
+from .log_state import Identity, LogState
 from .object_store import ObjectStore
 from .source import OffsetLost, Reached, Records, Source, SourceError, Start, TopicPartition, Unreadable
 from .topic_decoder import SchemaSource, TopicSettings
@@ -61,7 +61,7 @@ class TopicArchive:
         self._uploads = Uploads(store, self.topic, pause=clock.pause)
         self._log = CommitLog(store, self.topic, pause=clock.pause)
         self._buffer = FlushBuffer(settings, schemas, new_id=new_id)
-        self._cleaning_due = False
+        self._cleaning_due = self._idle_cleaning_due = False
 
     # -- what is held ------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class TopicArchive:
             self.held.update({partition: Held(0, 0, 0, -1) for partition in partitions})
             return dict.fromkeys(partitions, Start(0))
         self.topic_id = topic_id
-        self._cleaning_due = True
+        self._cleaning_due = self._idle_cleaning_due = True
         return self._place(partitions)
 
     def give_up(self, partitions: Collection[int]) -> None:
@@ -120,7 +120,7 @@ class TopicArchive:
         self.topic_id = self._source.topic_ids([self.topic]).get(self.topic)
         if self.topic_id is None:
             return
-        self._cleaning_due = True
+        self._cleaning_due = self._idle_cleaning_due = True
         starts = self._place(partitions)
         self._source.restart_at({TopicPartition(self.topic, p): start for p, start in starts.items()})
         self.restart_due = False
@@ -208,8 +208,7 @@ class TopicArchive:
         held = self.held.get(event.partition.partition)
         if held is None or self.restart_due:
             return
-        where = f"{self.topic}/{event.partition.partition}"
-        log.error("%s: the record at offset %d cannot be read: %s", where, event.offset, event.detail)
+        log.error("%s/%d: cannot read offset %d: %s", *event.partition, event.offset, event.detail)
         held.gaps.append(Gap(event.offset, event.offset + 1, "unreadable", {"detail": event.detail}))
         held.end = max(held.end, event.offset + 1)
         self._note_age()
@@ -282,13 +281,19 @@ class TopicArchive:
             return False
         self._buffer.clear()
         self.oldest_s = None
-        self.clean_if_due()
+        self._clean()
         return True
 
-    def clean_if_due(self) -> None:
-        """Once an assignment, with nothing uncommitted: remove what crashed writers left, for plain readers."""
-        if self._cleaning_due and not self.restart_due and not self.pending:
-            self._cleaning_due = not self._uploads.clean(self._log.state)
+    def clean_when_idle(self) -> None:
+        """Once an assignment, when there is nothing to commit: remove what crashed writers left, for plain readers."""
+        if self._idle_cleaning_due and self.held and not self.restart_due and not self.pending:
+            self._idle_cleaning_due = False
+            self._clean()
+
+    def _clean(self) -> None:
+        if self._cleaning_due:
+            mine = {Identity(str(self.topic_id), p, held.lineage) for p, held in self.held.items()}
+            self._cleaning_due = self._uploads.clean(self._log.state, mine)
             self._failpoint("after-cleaning")
 
     def _commit(self, partitions: Sequence[int]) -> bool:

@@ -1,7 +1,7 @@
 """A topic's files on their way to the store, and off it again when they turn out to be dead."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from .flush_buffer import BuiltFile
 from .garbage import is_past, remove_dead_objects
@@ -47,20 +47,20 @@ class Uploads:
         except StoreError as error:
             log.warning("%s: could not remove the files of a fenced commit; cleaning will: %s", self._topic, error)
 
-    def clean(self, state: LogState) -> bool:
-        """Remove what writers that ended early left behind; return False when it should be tried again."""
+    def clean(self, state: LogState, mine: Collection[Identity]) -> bool:
+        """Remove what writers that ended early left; return whether to clean again after the next commit.
+
+        So it is while an object of `mine` is undecided: no other writer has these identities, so that it was left by
+        one that ended, and the next commit that reads its records again makes it dead.
+        """
         try:
-            removed = remove_dead_objects(self._store, state)
+            cleaning = remove_dead_objects(self._store, state)
         except StoreDenied as error:
-            log.warning(
-                "%s: no right to remove dead objects; plain readers may see doubles of crashed writers: %s",
-                self._topic,
-                error,
-            )
+            log.warning("%s: no right to remove what crashed writers left; readers see it: %s", self._topic, error)
+            return False
         except StoreError as error:
             log.warning("%s: removing dead objects failed, trying again after the next commit: %s", self._topic, error)
-            return False
-        else:
-            for key in removed:
-                log.info("%s: removed %s, which a writer that ended early had left", self._topic, key)
-        return True
+            return True
+        for key in cleaning.removed:
+            log.info("%s: removed %s, which a writer that ended early had left", self._topic, key)
+        return not cleaning.undecided.isdisjoint(mine)

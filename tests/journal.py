@@ -71,6 +71,11 @@ def archived_to_end(store: ObjectStore, topic: str, acked: Acked) -> bool:
     return all((at := state.newest(p)) is not None and at.next >= end for p, end in ends.items())
 
 
+def archived_and_clean(store: ObjectStore, topic: str, acked: Acked) -> bool:
+    """Whether all is archived, and what killed writers left is gone: a worker does that once it has its partitions."""
+    return archived_to_end(store, topic, acked) and not list(unreferenced(store, read_state(store, topic)))
+
+
 def archived_rows(store: ObjectStore, topic: str) -> list[tuple[int, int, bytes]]:
     """All (partition, offset, value) in the committed data files; the log's invariants are checked by folding it."""
     rows: list[tuple[int, int, bytes]] = []

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 
 import pytest
-from fake_kafka import FakeKafka, FakeSource
+from fake_kafka import FakeKafka, FakeLog, FakeSource
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.failpoints import no_failpoint
@@ -350,6 +350,38 @@ def test_dead_objects_go_after_the_next_commit() -> None:
     assert len(now) == 1
     assert now != left_over
     assert archived(store) == [(0, 0, b"0"), (0, 1, b"1")]
+
+
+def test_an_idle_moment_before_the_first_commit_does_not_spoil_the_cleaning() -> None:
+    """What is not dead yet at the first look is looked at again after the commit that makes it so."""
+    kafka, store = FakeKafka(), MemoryStore()
+    log = kafka.create("raw")[0]
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    log.write(b"0")
+    dying = {"on": True}
+
+    def fault(operation: str, key: str) -> str | None:
+        if dying["on"] and operation == "put_if_absent" and key.startswith("log/"):
+            raise KeyboardInterrupt
+        return None
+
+    store.fault = fault
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    dying["on"] = False
+    (left_over,) = (key for key in store.objects if key.startswith("data/"))
+    held_back, kafka.topics["raw"][0] = kafka.topics["raw"][0], FakeLog()
+    after = Bench(kafka, store)
+    after.source.give(P0)
+    after.run(4)
+    assert left_over in store.objects
+    kafka.topics["raw"][0] = held_back
+    after.source.reading[P0] = 0
+    after.run()
+    assert left_over not in store.objects
+    assert archived(store) == [(0, 0, b"0")]
 
 
 def test_dead_objects_go_also_when_nothing_new_comes() -> None:

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from journal import JournalProducer, archived_to_end, assert_archived_once
+from journal import JournalProducer, archived_and_clean, assert_archived_once
 from servers import Servers
 from stores import s3_store
 from worker_slots import slots, wait_until, worker_config
@@ -42,7 +42,7 @@ def test_kills_at_every_failpoint_lose_and_double_nothing(servers: Servers, tmp_
         journal.stop()
         for worker in pair:
             worker.start()
-        wait_until(lambda: archived_to_end(store, topic, journal.acked), "everything archived")
+        wait_until(lambda: archived_and_clean(store, topic, journal.acked), "everything archived, nothing left over")
         for worker in pair:
             assert worker.leave() == 0
     assert sum(killed.values()) == KILLS

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from journal import JournalProducer, archived_to_end, assert_archived_once
+from journal import JournalProducer, archived_and_clean, assert_archived_once
 from servers import Servers
 from stores import s3_store
 from worker_slots import slots, wait_until, worker_config
@@ -34,7 +34,7 @@ def test_two_groups_on_the_same_partitions_archive_each_record_once(servers: Ser
 
         wait_until(fenced_often, "10 commits and 5 fences")
         journal.stop()
-        wait_until(lambda: archived_to_end(store, topic, journal.acked), "everything archived")
+        wait_until(lambda: archived_and_clean(store, topic, journal.acked), "everything archived, nothing left over")
         for rival in rivals:
             assert rival.leave() == 0
     assert_archived_once(store, topic, journal.acked)
@@ -60,7 +60,7 @@ def test_a_worker_stopped_past_its_session_is_fenced_when_it_wakes(servers: Serv
         log = tmp_path / "worker-0.log"
         wait_until(lambda: "fenced" in log.read_text(), "the zombie's commit to be fenced")
         journal.stop()
-        wait_until(lambda: archived_to_end(store, topic, journal.acked), "everything archived")
+        wait_until(lambda: archived_and_clean(store, topic, journal.acked), "everything archived, nothing left over")
         assert other.leave() == 0
         # The zombie's place in the group may be gone too; then it has left already, saying so.
         assert zombie.leave() in (0, 3), log.read_text()[-2000:]

@@ -14,7 +14,7 @@ from typing import Self
 import pytest
 from archiving import Archive
 from emitted_pins import EmittedPins, decoded, facts_of
-from journal import Acked, JournalProducer, archived_to_end
+from journal import Acked, JournalProducer, archived_and_clean
 from plain_readers import READERS, DuckDB, Facts, PlainReader
 from servers import Servers
 from stores import s3_store
@@ -22,6 +22,7 @@ from worker_slots import WorkerSlot, slots, wait_until, worker_config
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.failpoints import FAILPOINTS
+from headrace.archiver.garbage import unreferenced
 from headrace.archiver.object_store import ObjectStore
 
 pytestmark = pytest.mark.servers
@@ -111,7 +112,9 @@ def test_doubles_last_from_a_kill_to_the_next_commit_and_are_in_no_snapshot(
 
 
 def archived_all(store: ObjectStore, topic: str, rows: int) -> bool:
-    return sum(each.file.rows for each in read_state(store, topic).files.values()) == rows
+    """Whether that many rows are archived, and what killed workers left is gone."""
+    state = read_state(store, topic)
+    return sum(each.file.rows for each in state.files.values()) == rows and not list(unreferenced(store, state))
 
 
 class Killing:
@@ -163,7 +166,7 @@ def test_all_four_agree_on_every_snapshot_while_the_archiver_is_killed(
                 snapshot, facts = read_snapshot(archive, topic, readers, tmp_path / f"list-{len(seen)}")
                 seen[snapshot] = facts
         journal.stop()
-        run_until(slot, lambda: archived_to_end(store, topic, journal.acked))
+        run_until(slot, lambda: archived_and_clean(store, topic, journal.acked))
     for snapshot, facts in seen.items():
         assert facts == expected_facts(archive, topic, snapshot, journal.acked)
     everything = facts_of(decoded(value) for value in journal.acked.values())
