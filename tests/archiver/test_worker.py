@@ -323,24 +323,28 @@ def test_a_lost_answer_to_a_commit_does_not_double() -> None:
     assert bench.state().seq == 1
 
 
+def die_before_commit(bench: Bench) -> None:
+    """Run a worker until it dies between uploading its files and putting its commit."""
+
+    def fault(operation: str, key: str) -> str | None:
+        if operation == "put_if_absent" and key.startswith("log/"):
+            raise KeyboardInterrupt
+        return None
+
+    before, bench.store.fault = bench.store.fault, fault
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    bench.store.fault = before
+
+
 def test_dead_objects_go_after_the_next_commit() -> None:
     """Files that a writer uploaded before it died are removed; files that may still be committed stay."""
     kafka, store = FakeKafka(), MemoryStore()
     log = kafka.create("raw")[0]
     log.write(b"0", b"1")
     crashed = Bench(kafka, store)
-    dying = {"on": True}
-
-    def fault(operation: str, key: str) -> str | None:
-        if dying["on"] and operation == "put_if_absent" and key.startswith("log/"):
-            raise KeyboardInterrupt
-        return None
-
-    store.fault = fault
     crashed.source.give(P0)
-    with pytest.raises(KeyboardInterrupt):
-        crashed.run()
-    dying["on"] = False
+    die_before_commit(crashed)
     left_over = [key for key in store.objects if key.startswith("data/")]
     assert len(left_over) == 1
     bench = Bench(kafka, store)
@@ -360,17 +364,7 @@ def test_an_idle_moment_before_the_first_commit_does_not_spoil_the_cleaning() ->
     bench.source.give(P0)
     bench.run()
     log.write(b"0")
-    dying = {"on": True}
-
-    def fault(operation: str, key: str) -> str | None:
-        if dying["on"] and operation == "put_if_absent" and key.startswith("log/"):
-            raise KeyboardInterrupt
-        return None
-
-    store.fault = fault
-    with pytest.raises(KeyboardInterrupt):
-        bench.run()
-    dying["on"] = False
+    die_before_commit(bench)
     (left_over,) = (key for key in store.objects if key.startswith("data/"))
     held_back, kafka.topics["raw"][0] = kafka.topics["raw"][0], FakeLog()
     after = Bench(kafka, store)
