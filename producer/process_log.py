@@ -4,9 +4,7 @@ A forked child makes its own; nothing here is shared with a parent. put() is the
 no other lock, and nothing that waits.
 """
 
-import _thread
 import contextlib
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +12,15 @@ from dataclasses import dataclass, field
 from headrace.schemas.event import ID_BYTES, Envelope, Event
 from headrace.schemas.uuid7 import Uuid7
 
+from .greenlets import Threads, real_threads
 from .queues import Queue
 from .record import Record
-from .shipper import Shipper
+from .sender import Sender
 from .spool.adoption import Adopter
 
 # Events emitted by a thread while it is inside of emit() (signal handlers, __del__): a handful in practice.
 _SIDE_MAX = 10_000
+_MOVE_RECORDS = 100
 # A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
@@ -67,9 +67,10 @@ class ProcessLog:
         host: str,
         topic_of: Callable[[str], str],
         queue: Queue,
-        make_shipper: Callable[[Callable[[], None]], Shipper],
+        make_sender: Callable[[Callable[[int, Record, str], None]], Sender],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
+        threads: Threads | None = None,
         clock_ns: Callable[[], int],
         randomness: Callable[[int], bytes],
     ) -> None:
@@ -77,17 +78,18 @@ class ProcessLog:
         self.envelope = Envelope(service=service, host=host, session_id=session_id or randomness(ID_BYTES))
         self.queue = queue
         self.adopter = adopter
-        self.shipper = make_shipper(lambda: self.drop("refused"))
+        self._threads = threads or real_threads()
+        self.shipper = make_sender(self._refused)
         self._topic_of = topic_of
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
         self._seqs: dict[str, int] = {}
-        self._lock = threading.RLock()
+        self._lock = self._threads.make_rlock()
         self._busy = False
         self._side: deque[tuple[Event, bytes | None] | str] = deque()
         self._started = False
         self._let_go = False
-        self._inline = threading.Lock()
+        self._inline = self._threads.make_lock()
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self.closed = False
@@ -99,6 +101,29 @@ class ProcessLog:
     def drop(self, reason: str) -> None:
         """Count an event that was not accepted, or that was lost after it was."""
         self._enter(reason)
+
+    def _refused(self, _position: int, _record: Record, _error: str) -> None:
+        """Count an event that Kafka refused for good."""
+        self.drop("refused")
+
+    def move_to(self, queue: Queue) -> None:
+        """Go on in another queue: first all that waits in the present one, some at a time, so that no emit() waits."""
+        while True:
+            with self._lock:
+                self._busy = True
+                try:
+                    batch = self.queue.read(_MOVE_RECORDS)
+                    for position, record in batch:
+                        if not queue.append(record, force=True):
+                            self.dropped[queue.refusal] = self.dropped.get(queue.refusal, 0) + 1
+                        self.queue.ack(position)
+                    if not batch:
+                        self.queue = queue
+                finally:
+                    self._busy = False
+                    self._drain_side()
+            if not batch:
+                return
 
     def _enter(self, item: tuple[Event, bytes | None] | str) -> bool:
         """Handle one item under the lock, or leave it to the outer frame when this thread is already inside.
@@ -113,14 +138,19 @@ class ProcessLog:
                 self._side.append(item)
                 return True
             accepted = self._guarded(item)
-            while self._side:
-                self._busy = True
-                try:
-                    while self._side:
-                        self._handle(self._side.popleft(), force=True)
-                finally:
-                    self._busy = False
+            if self._side:
+                self._drain_side()
             return accepted
+
+    def _drain_side(self) -> None:
+        """Append what came from within, while the lock is held."""
+        while self._side:
+            self._busy = True
+            try:
+                while self._side:
+                    self._handle(self._side.popleft(), force=True)
+            finally:
+                self._busy = False
 
     def _guarded(self, item: tuple[Event, bytes | None] | str) -> bool:
         self._busy = True
@@ -173,13 +203,13 @@ class ProcessLog:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
         self._started = True
         try:
-            _thread.start_new_thread(self.shipper.run, ())
+            self._threads.start(self.shipper.run, ())
         except RuntimeError:
             self._started = False
             return
         if self.adopter is not None:
             with contextlib.suppress(RuntimeError):
-                _thread.start_new_thread(self.adopter.run, ())
+                self._threads.start(self.adopter.run, ())
 
     @property
     def started(self) -> bool:

@@ -1,12 +1,17 @@
 """Reads a chain of segments in order, remembers what is not acknowledged, and gets past damage. Owns no thread.
 
-The chain may still grow (this process's own) or be finished (a dead process's). One thread calls everything here.
-Positions count the records of a process from 0; a jump in them is a loss, and is counted as one.
+The chain may still grow (this process's own, or a living one's that another process delivers) or be finished (a dead
+process's). One thread calls everything here. Positions count the records of a process from 0; a jump in them is a
+loss, and is counted as one.
+
+Where another process is still writing, bytes that are no good record are either its write of this moment or damage.
+They are damage when a good record stands behind them, still and again after a while; else they are waited for.
 """
 
 import errno
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..record import Record
@@ -15,6 +20,8 @@ from .segment_format import HEADER_BYTES, SCHEMA, Stored, find_good, is_blank, p
 
 _WINDOW_BYTES = 1 << 20
 _READ_TRIES = 5
+_DAMAGE_S = 1.0  # how long bytes before a good record must stay bad in a segment that is being written
+_LOOK_S_MIN, _LOOK_S_MAX, _LOOK_BLANK_S = 0.001, 0.25, 60.0
 
 
 class Place(NamedTuple):
@@ -34,13 +41,33 @@ class Start(NamedTuple):
     position: int | None
 
 
+@dataclass(slots=True)
+class _Bad:
+    """A place where no good record stands, in a segment that another process writes."""
+
+    offset: int
+    look_at: float = 0.0
+    good_since: float | None = None
+    """Since when a good record is known to stand behind it."""
+    pause_s: float = _LOOK_S_MIN
+
+
 class ChainReader:
     """The reading half of a spool queue."""
 
     def __init__(
-        self, start: Start, schemas: dict[bytes, str], *, clock_ms: Callable[[], int], age_ms_max: int
+        self,
+        start: Start,
+        schemas: dict[bytes, str],
+        *,
+        clock_ms: Callable[[], int],
+        age_ms_max: int,
+        monotonic: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Begin at a segment's offset; `schemas` holds texts by fingerprint, and is filled from the chain."""
+        """Begin at a segment's offset; `schemas` holds texts by fingerprint, and is filled from the chain.
+
+        `monotonic` is needed where another process may still be writing.
+        """
         self._segment, self._offset, self._expected = start
         self._schemas = schemas
         self._clock_ms = clock_ms
@@ -49,6 +76,8 @@ class ChainReader:
         self._again: deque[tuple[int, Place]] = deque()
         self._unacked: dict[int, Place] = {}
         self._tries = 0
+        self._monotonic = monotonic
+        self._bad = _Bad(-1)
         self.done = 0  # records that are acknowledged or lost
         self.done_bytes = 0
         self.losses: dict[str, int] = {}
@@ -131,8 +160,11 @@ class ChainReader:
                 self._expect(segment.after.first_position)
                 self._segment, self._offset = segment.after, HEADER_BYTES
                 continue
-            found = self._parse(segment, end, after)
+            growing = not sealed and after < 0
+            found = self._parse_growing(segment, end) if growing else self._parse(segment, end, after)
             if found is None:
+                if growing:
+                    return None
                 continue
             place, stored = found
             self._offset = place.offset + place.length
@@ -171,6 +203,48 @@ class ChainReader:
         if good > at:
             self.holes += 1
         return Place(segment, self._offset + good - at, stored.length, stored.appended_ms), stored
+
+    def _parse_growing(self, segment: Segment, end: int) -> tuple[Place, Stored] | None:
+        """Return the next good record of a segment that another process writes; None while there is none."""
+        low, offset = self._expected or 0, self._offset
+        data, at = self._bytes(segment, offset, end, 0)
+        stored = None if data is None else parse_at(data, at, segment.seed)
+        if stored is None or stored.position < low:
+            # The window is older than what was written since; or it cuts the record.
+            self.refresh()
+            if segment.read(offset, offset + 4) == bytes(4):
+                return self._beyond_bad(segment, end, low, _LOOK_BLANK_S, _LOOK_BLANK_S)
+            stored = parse_at(segment.read(offset, min(end, offset + _WINDOW_BYTES)), 0, segment.seed)
+        if stored is None or stored.position < low:
+            return self._beyond_bad(segment, end, low, 0.0, _LOOK_S_MAX)
+        return Place(segment, offset, stored.length, stored.appended_ms), stored
+
+    def _beyond_bad(
+        self, segment: Segment, end: int, low: int, first_s: float, pause_s_max: float
+    ) -> tuple[Place, Stored] | None:
+        """Look behind bytes that are no record: a write of this moment, or damage once they stayed so for a while."""
+        now, offset, bad = self._monotonic(), self._offset, self._bad
+        if bad.offset != offset:
+            bad = self._bad = _Bad(offset, now + first_s, pause_s=max(first_s, _LOOK_S_MIN))
+        if now < bad.look_at:
+            return None
+        data = segment.read(offset, end)
+        good = find_good(data, 0, segment.seed, low)
+        stored = None if good is None else parse_at(data, good, segment.seed)
+        if good is None or stored is None:
+            bad.good_since = None
+        elif good == 0 or (bad.good_since is not None and now - bad.good_since >= _DAMAGE_S):
+            self.holes += good > 0
+            return Place(segment, offset + good, stored.length, stored.appended_ms), stored
+        elif bad.good_since is None:
+            bad.good_since, pause_s_max = now, _LOOK_S_MAX
+        bad.pause_s = min(bad.pause_s * 2, pause_s_max)
+        bad.look_at = now + bad.pause_s
+        return None
+
+    def refresh(self) -> None:
+        """Forget what was read ahead: more has been written since, or the segment is complete now."""
+        self._window = (None, 0, b"")
 
     def _expect(self, position: int | None, reason: str = "damaged") -> None:
         """Go on at a position; those that are passed over are lost."""

@@ -28,18 +28,25 @@ class OrphanQueue:
     ) -> None:
         """Find what is left; raise OSError when it cannot be read, ValueError when a newer version wrote it."""
         self._owned = owned
+        self._limits = limits
+        self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._next_tend = float("-inf")
         self._written: Cursor | None = None
         self._chain = chain_of(owned.path)
         self._reader: ChainReader | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin to read where the cursor says, if there is anything."""
         if self._chain:
-            start = start_of(self._chain, read_cursor(owned.path))
+            start = start_of(self._chain, read_cursor(self._owned.path))
             self._reader = ChainReader(
                 start,
                 schemas_before(start.segment, start.offset),
-                clock_ms=lambda: clock_ns() // 1_000_000,
-                age_ms_max=int(limits.age_s_max * 1000),
+                clock_ms=lambda: self._clock_ns() // 1_000_000,
+                age_ms_max=int(self._limits.age_s_max * 1000),
+                monotonic=self._monotonic,
             )
 
     @property
