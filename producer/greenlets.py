@@ -7,7 +7,6 @@ both libraries leave within reach.
 
 import _thread
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,14 +35,12 @@ def patched_by() -> str | None:
 def real_threads() -> Threads:
     """Return the real thread functions, whatever has replaced them. Imports neither library."""
     by = patched_by()
+    make_lock, start = _thread.allocate_lock, _thread.start_new_thread
     if by == "gevent":
         original = sys.modules["gevent.monkey"].get_original
-        return Threads(
-            original("_thread", "allocate_lock"),
-            original("threading", "RLock"),
-            original("_thread", "start_new_thread"),
-        )
+        make_lock, start = original("_thread", "allocate_lock"), original("_thread", "start_new_thread")
     if by == "eventlet":
         module = sys.modules["eventlet.patcher"].original("threading")
-        return Threads(module.Lock, module.RLock, module._start_new_thread)
-    return Threads(threading.Lock, threading.RLock, _thread.start_new_thread)
+        make_lock, start = module.Lock, module._start_new_thread
+    # Both replace threading.RLock, and leave what it is made of.
+    return Threads(make_lock, _thread.RLock, start)

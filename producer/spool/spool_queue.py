@@ -54,11 +54,11 @@ class SpoolQueue:
         self._allocator = allocator
         self._generation = forks.generation()
         self._session_id = session_id
-        self._gate = Gate(spool, limits)
         self._owned: Owned = ownership.make_folder(
             ownership.service_folder(spool, service), host, session_id, ship_apart=self.ship_apart
         )
         self._folder = self._owned.path
+        self._gate = Gate(spool, limits)  # now that the folder is there to be measured
         self._now_ms = clock_ns() // 1_000_000
         self._schemas: dict[bytes, str] = {}
         self._topics: dict[str, bytes] = {}
