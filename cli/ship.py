@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from confluent_kafka import KafkaException
 
 from headrace.producer.environment import limits_from
 from headrace.producer.kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
@@ -42,8 +43,8 @@ def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grac
     on one folder; each process's events are delivered by one of them, in order. It may be killed at any moment: then
     some events come twice, with the same event_id, and none is lost.
 
-    The bounds HEADRACE_SPOOL_AGE_S_MAX (older events are dropped, not sent) is read from the environment.
-    What changes is said on standard error, a line each. SIGTERM and Ctrl-C end it within the grace.
+    Events older than HEADRACE_SPOOL_AGE_S_MAX (7 days) are dropped instead of sent. What changes is said on standard
+    error, a line each. SIGTERM and Ctrl-C end it within the grace.
 
     Exit codes: 0 ended by SIGTERM, or empty and nothing was lost; 1 with --until-empty: ended before that, or events
     were lost (expired, damaged, refused by Kafka); 2 DIR is no spool; 130 Ctrl-C.
@@ -51,9 +52,11 @@ def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grac
     # What matters of it is said here.
     logging.getLogger("headrace.producer").setLevel(logging.CRITICAL)
     try:
+        config = producer_config("ship", kafka) | _settings(kafka_config)
+        connect(config)  # so that a setting that cannot work is told at once
         shipping = Shipping(
             folder.absolute(),
-            config=producer_config("ship", kafka) | _settings(kafka_config),
+            config=config,
             make_producer=connect,
             in_flight_records_max=IN_FLIGHT_RECORDS_MAX,
             limits=limits_from(os.environ),
@@ -66,6 +69,8 @@ def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grac
         fail(f"{folder}: {error.strerror or error}; give the folder that EventLog(spool=...) has", EXIT_USAGE)
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
+    except KafkaException as error:
+        fail(f"--kafka-config, or --kafka: {error.args[0].str()}", EXIT_USAGE)
     caught: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

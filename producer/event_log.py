@@ -1,14 +1,10 @@
 """EventLog: what an app server uses. Takes typed events and delivers them to Kafka behind the app's back."""
 
-import atexit
-import contextlib
 import functools
 import os
 import re
 import socket
-import sys
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
@@ -16,10 +12,13 @@ from typing import Any, Literal, ParamSpec, Self
 from headrace.schemas.event import ID_BYTES, Event
 
 from . import forks
+from .counts import Counts
 from .environment import settings_from
+from .exits import close_at_exit, close_at_multiprocessing_exit
 from .greenlets import real_threads
-from .process_log import Counts, ProcessLog
+from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
+from .readings import Readings, Sink
 from .spool.adoption import Adopter
 from .spool.keeper import Keeper
 from .spool.limits import SpoolLimits
@@ -121,9 +120,10 @@ class EventLog:
         self._monotonic = monotonic
         self._sleep = sleep
         self._closed = False
+        self._sinks: list[Sink] = []
         self._processes: dict[int, ProcessLog] = {}
         self._process: ProcessLog | None = None
-        atexit.register(_close_if_alive, weakref.ref(self))
+        close_at_exit(self)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -229,6 +229,7 @@ class EventLog:
         if first and process.queue.durability == "memory":
             for _ in range(process.queue.depth()[0]):
                 process.drop("undelivered")
+        process.reporter.stop(max(deadline - self._monotonic(), 0.5), self._monotonic, lambda: self._sleep(_POLL_S))
         return done
 
     def counts(self) -> Counts:
@@ -238,10 +239,28 @@ class EventLog:
             return Counts(durability=self._durability)
         return process.counts()
 
+    def readings(self) -> Readings:
+        """Return what the instruments show: the counts, the queue's bytes and age, and when it would drop events."""
+        process = self._process
+        if process is None or process.generation != forks.generation():
+            return Readings(self.counts())
+        return process.readings()
+
+    def report_to(self, sink: Sink) -> None:
+        """Give a sink this log's readings once a second from now on, in each process that emits, on a thread."""
+        self._sinks.append(sink)
+        process = self._process
+        if process is not None and process.generation == forks.generation() and process.started:
+            process.reporter.start()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close_in_time()
+
+    def close_in_time(self) -> None:
+        """Close it within `close_timeout_s`: what runs when the process exits."""
         self.close(self._close_timeout_s)
 
     def _process_here(self) -> ProcessLog:
@@ -259,7 +278,7 @@ class EventLog:
                 made.queue.close()
         process.closed = self._closed
         self._process = process
-        _close_at_multiprocessing_exit(self)
+        close_at_multiprocessing_exit(self)
         return process
 
     def _topic_of(self, event_type: str) -> str:
@@ -288,26 +307,11 @@ class EventLog:
             adopter=adopter,
             session_id=session_id,
             threads=self._threads,
+            sinks=self._sinks,
             clock_ns=self._clock_ns,
+            monotonic=self._monotonic,
             randomness=self._randomness,
         )
         if isinstance(process.shipper, Keeper):
             process.shipper.on_memory(reopen, process.move_to)
         return process
-
-
-def _close_if_alive(log: "weakref.ref[EventLog]") -> None:
-    """Close a log at exit, if it still exists."""
-    alive = log()
-    if alive is not None:
-        alive.close(alive._close_timeout_s)
-
-
-def _close_at_multiprocessing_exit(log: EventLog) -> None:
-    """Have multiprocessing close the log in its children, which end without running atexit's functions."""
-    util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None:
-        return
-    with contextlib.suppress(Exception):
-        util.Finalize(None, _close_if_alive, args=(weakref.ref(log),), exitpriority=100)

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record import Record
-from .cursor import read_cursor
+from .cursor import Cursor, read_cursor
+from .segment_files import SUFFIX
+from .segment_format import FRAME_BYTES, HEADER_BYTES, appended_ms_of
 from .spool_queue import SpoolQueue
 
 
@@ -68,6 +70,17 @@ class SeparateQueue(SpoolQueue):
             # The bytes of what was done since: in proportion, for a gauge.
             self._done_bytes += (self._appended_bytes - self._done_bytes) * (done - self._done) // waiting
             self._done = done
+        self._oldest_ms = None if self.depth()[0] == 0 else self._appended_ms_at(cursor)
         while self._head is not self._synced and self._head.after is not None:
             self._head.let_go()
             self._head = self._head.after
+
+    def _appended_ms_at(self, cursor: Cursor | None) -> int | None:
+        """Return when the record was appended that the cursor stands at; the oldest one, when there is no cursor."""
+        number, offset = (cursor.number, cursor.offset) if cursor is not None else (0, HEADER_BYTES)
+        try:
+            with (self._folder / f"{number:012d}{SUFFIX}").open("rb") as file:
+                file.seek(offset)
+                return appended_ms_of(file.read(FRAME_BYTES))
+        except OSError:
+            return None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from ..forecast import Level
 from ..record import Record
 from . import ownership
 from .limits import SpoolLimits
@@ -107,6 +108,17 @@ class ShipQueue:
     def lowest_unacked(self) -> int:
         """Return the lowest position that is not acknowledged."""
         return next(iter(self._places), self._next)
+
+    def oldest_ms(self) -> int | None:
+        """Return when what waits longest, of what was read, was appended."""
+        return min((oldest for tail in self._tails if (oldest := tail.oldest_ms()) is not None), default=None)
+
+    def levels(self, now_ms: int) -> list[Level]:  # noqa: ARG002 - the contract's
+        """Return nothing: it only shrinks."""
+        return []
+
+    def usage(self) -> None:
+        """Return None: the apps' own queues tell."""
 
     @property
     def losses(self) -> Mapping[str, int]:

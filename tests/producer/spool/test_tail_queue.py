@@ -1,4 +1,4 @@
-"""The queue that a ship process has of a folder whose process lives: what it reads, waits for, removes, and never does."""
+"""The queue that a ship process has of a living process's folder: what it reads, waits for, removes, never does."""
 
 import os
 import random
