@@ -106,7 +106,6 @@ class EventLog:
         self._queue_bytes_max = queue_bytes_max
         self._event_bytes_max = event_bytes_max
         self._close_timeout_s = close_timeout_s
-        self._threads = real_threads()
         self._make_shipper = None
         if ship == "here":
             # Imported here, and at once: who ships apart never loads the Kafka client, who ships here not in emit().
