@@ -11,11 +11,13 @@ from typing import Any
 
 from .canonical import canonical_form
 from .errors import SchemaError
-from .event import Event
-from .generate import KEY_KINDS, default_source
+from .generate import KEY_KINDS
+from .generate_fields import default_source
+from .personal import PersonalEvent
 from .shapes import ENVELOPE, ENVELOPE_NAMES, Field, class_name, fields_of, shape_of
 
 RESERVED = frozenset({"topic", "dt", "hr"})
+_UNUSABLE = frozenset({"self", "property"})  # generated classes could not have fields of these names
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RECORD_NAME = re.compile(r"([A-Z][a-z0-9]*)+")
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -119,7 +121,7 @@ def _own_field(file: str, field: Field) -> Iterator[Violation]:
         yield Violation(file, name, "reserved", "the archive has this name for itself", "choose another name")
     elif not _FIELD_NAME.fullmatch(name):
         yield Violation(file, name, "name", "not a field name", "use a-z, 0-9 and _, beginning with a letter")
-    elif keyword.iskeyword(name) or hasattr(Event, name):
+    elif keyword.iskeyword(name) or hasattr(PersonalEvent, name) or name in _UNUSABLE:
         yield Violation(file, name, "name", "typed classes use this name for something else", "choose another name")
     if field.shape.nullable and not field.has_default:
         yield Violation(file, name, "null", "a nullable field has no default", 'add "default": null')
