@@ -117,11 +117,11 @@ class KeyFile:
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen == self._seen:
                 return
-            self._keys = FixedKeys(parse_keys(self._path.read_text(encoding="utf-8").splitlines(), str(self._path)))
+            text = self._path.read_bytes().decode("utf-8", "replace")
+            self._keys = FixedKeys(parse_keys(text.splitlines(), str(self._path)))
             self._seen, self.problem = seen, None
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self.problem = f"{self._path}: {reason}" if isinstance(error, OSError) else str(reason)
+            self.problem = f"{self._path}: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def parse_keys(lines: list[str], where: str) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ HMAC_KINDS = ("string", "bytes")
 # From no protection to most. No label is as weak as `none`.
 STRENGTH = {None: 0, "none": 0, "hmac": 1, "drop": 2}
 
-# (rule, problem, advice)
+# A rule, the problem, and what to do about it.
 Broken = tuple[str, str, str]
 _RULE = "pii"
 _FREE_TEXT = frozenset({"string", "bytes", "fixed"})

@@ -14,7 +14,8 @@ from .errors import SchemaError
 from .generate import KEY_KINDS
 from .generate_fields import default_source
 from .personal import PersonalEvent
-from .shapes import ENVELOPE, ENVELOPE_NAMES, Field, class_name, fields_of, shape_of
+from .pii import label_violations, shape_violations
+from .shapes import ENVELOPE, ENVELOPE_NAMES, PII, PII_REASON, Field, class_name, fields_of, shape_of
 
 RESERVED = frozenset({"topic", "dt", "hr"})
 _UNUSABLE = frozenset({"self", "property"})  # generated classes could not have fields of these names
@@ -23,7 +24,7 @@ _RECORD_NAME = re.compile(r"([A-Z][a-z0-9]*)+")
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9_]*")
 _RECORD_ATTRIBUTES = frozenset({"type", "name", "namespace", "doc", "key", "fields"})
-_FIELD_ATTRIBUTES = frozenset({"name", "type", "doc", "default"})
+_FIELD_ATTRIBUTES = frozenset({"name", "type", "doc", "default", PII, PII_REASON})
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def violations_of(file: str, event_type: str, schema: dict[str, Any]) -> list[Vi
     for field in fields:
         if field.name not in ENVELOPE_NAMES:
             found += _own_field(file, field)
+            found += [Violation(file, field.name, *broken) for broken in shape_violations(field, schema.get("key"))]
     found += _key(file, schema, fields)
     return found
 
@@ -88,6 +90,8 @@ def _raw_field(file: str, raw: dict[str, Any]) -> Iterator[Violation]:
     for extra in sorted(raw.keys() - _FIELD_ATTRIBUTES - {"aliases"}):
         advice = "put it inside of the type" if extra == "logicalType" else "take it out"
         yield Violation(file, name, "attribute", f"attribute {extra!r} means nothing on a field", advice)
+    for broken in label_violations(raw):
+        yield Violation(file, name, *broken)
 
 
 def _unsupported(file: str, schema: dict[str, Any]) -> Iterator[Violation]:
