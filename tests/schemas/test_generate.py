@@ -12,7 +12,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from team_schemas import enum, field, load_module, record, write
 
@@ -96,6 +96,8 @@ VALUES = st.fixed_dictionaries(
 ENVELOPE = Envelope(service="s", host="h", session_id=bytes(16))
 
 
+# A busy machine takes long to draw so many values, and that says nothing about them.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES)
 def test_every_kind_of_field_is_encoded_as_fastavro_does(module: ModuleType, values: dict[str, Any]) -> None:
     """Given values and defaults alike: the same bytes, and back."""
