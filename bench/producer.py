@@ -1,9 +1,9 @@
 """`python bench/producer.py`: what emit() costs the app, whatever becomes of the broker, and how much one process does.
 
-Everything is compared with something else in the same run, in pairs that alternate; what counts are the ratios. Four
-parts: the calling thread's time for one event, beside the encoding alone; the slowest calls while the broker is stopped,
-swallows everything, or restarts, beside a healthy one; the rate of one process until all is delivered, beside a bare
-loop; and the same with the sending done by a process of its own, if there is one.
+Everything is compared with something else in the same run, in pairs that alternate; what counts are the ratios. Three
+parts: the calling thread's time for one event, beside the encoding alone; the slowest calls while the broker is
+stopped, swallows everything, or restarts, beside a healthy one; and the rate of one process until all is delivered,
+beside a bare loop.
 """
 
 import argparse
@@ -224,7 +224,8 @@ def show(figures: dict[str, Any]) -> None:
                       "CPU, of the bare loop's", title="until all is delivered")  # fmt: skip
         for name, row in figures["throughput"].items():
             table.add_row(name, f"{row['events_per_s']:,.0f}", f"{row['cpu_us_per_event']:.1f}",
-                          f"{row['app_us_per_event']:.1f}", shown(row["rate_of_bare"]), shown(row["cpu_of_bare"]))  # fmt: skip
+                          f"{row['app_us_per_event']:.1f}", shown(row["rate_of_bare"]),
+                          shown(row["cpu_of_bare"]))  # fmt: skip
         console.print(table)
     if "outages" in figures:
         table = Table("call", "broker", "p99.9 us", "healthy", "max us", "p99.9, of healthy", "that, of the encoding's",

@@ -60,7 +60,7 @@ class SwallowingProxy:
                 for source, target, patched in ((client, broker, False), (broker, client, True)):
                     threading.Thread(target=self._pump, args=(source, target, patched), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, patched: bool) -> None:  # noqa: FBT001 - a thread's
+    def _pump(self, source: socket.socket, target: socket.socket, patched: bool) -> None:
         theirs = _HOST.encode() + self._broker[1].to_bytes(4, "big")
         ours = _HOST.encode() + self._port.to_bytes(4, "big")
         with contextlib.suppress(OSError):

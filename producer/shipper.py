@@ -169,6 +169,8 @@ class Shipper:
         taken = False
         produce, delivered, in_flight = self._producer.produce, self._delivered, self._in_flight
         published, parked = self._published, self._parked_until
+        if batch:
+            self._highest = max(self._highest, batch[-1][0])  # those that are held back will follow
         for index, (position, record) in enumerate(batch):
             topic, key, value, timestamp_ms, *_ = record
             if topic in parked:
@@ -183,8 +185,6 @@ class Shipper:
                 return taken
             if value[2:10] not in published:
                 self._publish_schema(record)
-            if position > self._highest:
-                self._highest = position
             report = functools.partial(delivered, in_flight, position, record)
             try:
                 produce(topic, value=value, key=key, timestamp=timestamp_ms, on_delivery=report)
