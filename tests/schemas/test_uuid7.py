@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.schemas.uuid7 import Uuid7
@@ -18,6 +18,7 @@ def test_layout_is_that_of_rfc_9562() -> None:
     assert made.hex() == "0123456789ab" + "77ff" + "bfffffffffffffff"
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**48 - 2), min_size=2, max_size=50))
 def test_ids_strictly_increase_whatever_the_clock_does(times: list[int]) -> None:
     """Ids made one after the other sort in that order, with a clock that stands, jumps or steps back."""
