@@ -35,10 +35,11 @@ class FileContext:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPart:
-    """One part's records in RECORD_SCHEMA, its digest checked."""
+    """One part's records in RECORD_SCHEMA, and their digest, which is the one in the log."""
 
     part: PartEntry
     records: pa.RecordBatch
+    digest: str
 
 
 def object_url(store: ObjectStore, key: str) -> str:
@@ -100,16 +101,16 @@ def load_parts(
             raise ArchiveDamaged(f"{error}; {RESTORE}") from error
         columns = DigestColumns(records)
         for part in run:
-            _check_digest(columns, part, start, f"{where}, {topic}/{part.partition}")
+            digest = _checked_digest(columns, part, start, f"{where}, {topic}/{part.partition}")
             own = records.slice(part.row_start - start, part.rows)
             if (own.column("partition").to_numpy() != part.partition).any():
                 raise ArchiveDamaged(f"{where}: rows of part {topic}/{part.partition} are of another one; {RESTORE}")
-            loaded.append(LoadedPart(part, own))
+            loaded.append(LoadedPart(part, own, digest))
     return loaded
 
 
-def _check_digest(columns: DigestColumns, part: PartEntry, start: int, where: str) -> None:
-    """Raise ArchiveDamaged unless the rows are exactly those of the part, `start` being the first row's number."""
+def _checked_digest(columns: DigestColumns, part: PartEntry, start: int, where: str) -> str:
+    """Return the digest of a part's rows, `start` being the first row's number. Raises ArchiveDamaged for others."""
     begin, end = part.row_start - start, part.row_start - start + part.rows
     if part.rows < 1 or end > columns.rows:
         raise ArchiveDamaged(
@@ -118,10 +119,12 @@ def _check_digest(columns: DigestColumns, part: PartEntry, start: int, where: st
     digest = PartDigest()
     digest.update_range(columns, begin, end)
     first, last = int(columns.offsets[begin]), int(columns.offsets[end - 1])
-    if digest.hexdigest() != part.digest or (first, last) != (part.first, part.last):
-        message = f"{where}: the restored records (offsets {first} to {last}, digest {digest.hexdigest()}) are not "
+    found = digest.hexdigest()
+    if found != part.digest or (first, last) != (part.first, part.last):
+        message = f"{where}: the restored records (offsets {first} to {last}, digest {found}) are not "
         message += f"the archived ones (offsets {part.first} to {part.last}, digest {part.digest})"
         raise ArchiveDamaged(f"{message}; either the log entry was changed, or this version cannot restore them")
+    return found
 
 
 def _runs(parts: Sequence[PartEntry]) -> list[list[PartEntry]]:
