@@ -13,10 +13,12 @@ from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.parquet_file import ArchiveFile, FileCorrupt, read_file
 from headrace.archiver.part_digest import DigestColumns, PartDigest
+from headrace.archiver.records import RECORD_SCHEMA
 from headrace.archiver.restore import restore_records
 
 from .errors import ArchiveDamaged
 
+PLACE_SCHEMA = pa.schema([field for field in RECORD_SCHEMA if field.name not in ("value", "headers")])
 RESTORE = "restore the object from a backup or an older object version"
 
 
@@ -106,6 +108,27 @@ def load_parts(
             if (own.column("partition").to_numpy() != part.partition).any():
                 raise ArchiveDamaged(f"{where}: rows of part {topic}/{part.partition} are of another one; {RESTORE}")
             loaded.append(LoadedPart(part, own, digest))
+    return loaded
+
+
+def load_places(
+    store: ObjectStore, topic: str, committed: CommittedFile, found: ArchiveFile, parts: Sequence[PartEntry]
+) -> list[LoadedPart]:
+    """Return where the rows of parts come from (PLACE_SCHEMA), without restoring records: no digest is checked.
+
+    Raises ArchiveDamaged when the rows are not at the offsets that the log says.
+    """
+    columns = [found.table.column(f"_{name}").combine_chunks() for name in PLACE_SCHEMA.names]
+    places = pa.RecordBatch.from_arrays(columns, schema=PLACE_SCHEMA)
+    loaded = []
+    for part in parts:
+        own = places.slice(part.row_start, part.rows)
+        where = f"{object_url(store, committed.file.key)} (entry {committed.seq}), {topic}/{part.partition}"
+        offsets = own.column("offset").to_numpy()
+        ends = (int(offsets[0]), int(offsets[-1])) if len(offsets) == part.rows else None
+        if ends != (part.first, part.last) or (own.column("partition").to_numpy() != part.partition).any():
+            raise ArchiveDamaged(f"{where}: the rows from {part.row_start} on are not the ones in the log; {RESTORE}")
+        loaded.append(LoadedPart(part, own, ""))
     return loaded
 
 

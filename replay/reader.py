@@ -19,7 +19,7 @@ from headrace.archiver.object_store import ObjectStore
 from .columns import Columns, Condition, plan_schema
 from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown, named
 from .fetch_ahead import FetchAhead
-from .loading import FileContext, context_of, fetch, load_parts, parse
+from .loading import FileContext, context_of, fetch, load_parts, load_places, parse
 from .plan import Plan, Unit, make_plan
 from .selection import Selection
 
@@ -65,6 +65,7 @@ class Reading:
     """One pass over a plan. Iterate `chunks()` to its end; only then `counts` is proved complete.
 
     `columns` asks for the decoded columns too; `allow_empty`: a plan without a single part is fine.
+    Without `digests` records are not restored: chunks have PLACE_SCHEMA, and the tables are what is wanted.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Reading:
         fetch_threads: int = FETCH_THREADS,
         columns: Columns | None = None,
         allow_empty: bool = False,
+        digests: bool = True,
     ) -> None:
         self.store = store
         self.plan = plan
@@ -82,6 +84,7 @@ class Reading:
         self.records_by_partition: dict[int, int] = {covered.identity.partition: 0 for covered in plan.ranges}
         self.parts_read: list[PartRead] = []
         self._allow_empty = allow_empty
+        self._load = load_parts if digests else load_places
         self._columns = columns
         if plan.selection.where is not None and columns is None:
             self._columns = Columns(plan_schema(store, plan))
@@ -158,7 +161,7 @@ class Reading:
             contexts.append(context_of(found))
             table = None if self._columns is None else self._columns.conform(found.table, file.dt)
             mask = None if self._where is None or table is None else self._where.mask(table)
-            for loaded in load_parts(self.store, self.plan.topic, read.committed, found, read.parts):
+            for loaded in self._load(self.store, self.plan.topic, read.committed, found, read.parts):
                 part = loaded.part
                 self.counts.parts += 1
                 self.counts.rows += part.rows
