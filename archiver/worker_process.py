@@ -95,6 +95,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         store, builtin(), lambda: read_schema_topic(config.kafka, config.schema_topic), monotonic=clock.monotonic
     )
     settings = {topic.topic: topic for topic in config.topics}
+    name = f"{socket.gethostname()}:{os.getpid()}:{config.worker}"
 
     def new_id() -> str:
         return str(uuid.UUID(bytes=ids.next(time.time_ns() // 1_000_000)))
@@ -105,7 +106,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             source=source,
             store=store,
             schemas=schemas,
-            writer=Writer(f"{socket.gethostname()}:{os.getpid()}:{config.worker}", source.cluster_id()),
+            writer=Writer(name, source.cluster_id()),
             limits=config.limits,
             clock=clock,
             new_id=new_id,
@@ -121,6 +122,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         failpoint=failpoint,
         buffer_bytes_max=config.buffer_bytes_max,
         flush_when_idle=config.flush_when_idle,
+        name=name,
     )
 
 
