@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .file_columns import FileColumns
 from .fold_file import Fold, fold_of
 from .log_entries import Entry, LogCorrupt, log_key, sha256_of
-from .log_reading import open_state, read_entries, read_on, read_state, topics_of
+from .log_reading import read_entries, read_newest, read_on, read_state, topics_of
 from .log_state import FOLD_ENTRIES, LogState
 from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreError, StoreUnreachable
 
@@ -63,13 +63,7 @@ class CommitLog:
         self.topic = topic
         self.pause = pause
         self.folds: deque[Fold] = deque(maxlen=FOLDS_KEPT)
-        self._lean = lean
-        self._fold_entries = fold_entries
-        self.state = self._prepared(LogState(topic, fold_entries=fold_entries))
-
-    def _prepared(self, state: LogState) -> LogState:
-        state.lean, state.on_thousand = self._lean, self._fold_due
-        return state
+        self.state = LogState(topic, lean=lean, fold_entries=fold_entries, on_thousand=self._fold_due)
 
     def _fold_due(self, state: LogState, columns: FileColumns, begin: tuple[int, str]) -> None:
         self.folds.append(fold_of(state, columns, begin))
@@ -77,7 +71,8 @@ class CommitLog:
     def refresh(self) -> LogState:
         """Read on to the log's end and return the state. Raises LogCorrupt, LogTooNew, LogViolation, StoreError."""
         if self.state.seq == 0:
-            self.state = self._prepared(open_state(self.store, self.topic, fold_entries=self._fold_entries))
+            self.state = read_newest(self.store, self.state)
+            return self.state
         return read_on(self.store, self.state)
 
     def refuse_hole(self) -> None:

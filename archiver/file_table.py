@@ -141,7 +141,7 @@ class FileTable(MutableMapping[str, CommittedFile]):
         return _Items(self)
 
     def select(
-        self, *, dates: Collection[str] = (), kinds: Collection[str] = (), after: int = 0
+        self, *, dates: Collection[str] = (), kinds: Collection[str] = (), after: int = -1
     ) -> Iterator[CommittedFile]:
         """Yield the files of these dates and kinds (empty: all) that entries after `after` added."""
         self.load()

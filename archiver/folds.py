@@ -59,7 +59,7 @@ def make_folds(
             yield FoldDone(seq, "sound")
         else:
             if state.seq != seq - fold_entries:
-                state = open_state(store, topic, at=seq - fold_entries, fold_entries=fold_entries)
+                state = open_state(store, topic, seq - fold_entries, fold_entries)
                 state.lean = True
             made: list[Fold] = []
             state.on_thousand = _collector(made)

@@ -56,18 +56,39 @@ def read_state(store: ObjectStore, topic: str, *, at: int | None = None, fold_en
 
     Its files are fetched when they are first asked for.
     """
+    if at is None:
+        return read_newest(store, LogState(topic, fold_entries=fold_entries))
     if at == 0:
         return LogState(topic, fold_entries=fold_entries)
-    state = read_on(store, open_state(store, topic, at=at, fold_entries=fold_entries), to=at)
-    if at is not None and state.seq < at:
+    state = read_on(store, open_state(store, topic, at, fold_entries), to=at)
+    if state.seq < at:
         raise KeyError(f"snapshot {at} of {topic} does not exist: its log ends at {state.seq}")
     return state
 
 
-def open_state(store: ObjectStore, topic: str, *, at: int | None = None, fold_entries: int = FOLD_ENTRIES) -> LogState:
-    """Return the state of the newest usable fold (at or before entry `at`), the empty state where there is none."""
-    thousands = at // fold_entries if at is not None else full_thousands(store, topic, fold_entries)
-    seqs = range(thousands * fold_entries, 0, -fold_entries)
+def read_newest(store: ObjectStore, empty: LogState) -> LogState:
+    """Return the newest state of a log; `empty` says of which topic, and how it is to be kept.
+
+    Raises LogCorrupt also where the log ends before an entry that is there.
+    """
+    topic, each = empty.topic, empty.fold_entries
+    known = full_thousands(store, topic, each) * each
+    state = open_state(store, topic, known, each)
+    if state.seq == 0:
+        state = empty
+    state.lean, state.on_thousand = empty.lean, empty.on_thousand
+    read_on(store, state)
+    if state.seq < known:
+        missing = f"{store.url}/{log_key(topic, state.seq + 1)}"
+        raise LogCorrupt(
+            f"{missing} does not exist, while entry {known} does: it was removed; restore it from a backup"
+        )
+    return state
+
+
+def open_state(store: ObjectStore, topic: str, at: int, fold_entries: int = FOLD_ENTRIES) -> LogState:
+    """Return the state of the newest usable fold at or before entry `at`, the empty state where there is none."""
+    seqs = range(at // fold_entries * fold_entries, 0, -fold_entries)
     for seq, body in zip(seqs, fetch_each(store, [fold_key(topic, seq) for seq in seqs]), strict=True):
         where = f"{store.url}/{fold_key(topic, seq)}"
         if body is None:

@@ -65,12 +65,8 @@ class TopicArchive:
         self._uploads = Uploads(store, self.topic, pause=clock.pause)
         self._log = CommitLog(store, self.topic, pause=clock.pause, lean=True, fold_entries=fold_entries)
         self._buffer = FlushBuffer(settings, schemas, new_id=new_id)
-        self._upkeep = Upkeep(
-            self._log,
-            self._uploads,
-            make_sealer(self._log, source, sealing, writer=writer, clock=clock, new_id=new_id, failpoint=failpoint),
-            failpoint=failpoint,
-        )
+        sealer = make_sealer(self._log, source, sealing, writer=writer, clock=clock, new_id=new_id, failpoint=failpoint)
+        self._upkeep = Upkeep(self._log, self._uploads, sealer, failpoint=failpoint)
 
     # -- what is held ------------------------------------------------------------------------------------------------
 
@@ -165,10 +161,7 @@ class TopicArchive:
     def _close_older_incarnation(self, state: LogState, topic_id: str) -> LogState:
         """Close the log's open identities of an older topic id, each with a gap whose end nobody can know."""
         while state.topic_id not in ("", topic_id) and (still_open := state.open_identities(state.topic_id)):
-            log.warning(
-                "%s: the topic was deleted and made again; what was not archived before is recorded as a gap",
-                self.topic,
-            )
+            log.warning("%s: made again; what was not archived of it before is recorded as a gap", self.topic)
             spans = closing_spans(still_open, topic_id)
             outcome = self._log.append(self._entry(spans, (), topic_id=state.topic_id))
             if isinstance(outcome, Fenced):

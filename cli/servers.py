@@ -11,6 +11,7 @@ from types import FrameType
 import click
 from confluent_kafka import KafkaException
 
+from headrace.archiver.intents import IntentUnknown
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.object_store import StoreError
@@ -23,7 +24,7 @@ from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail
 EXIT_INTERRUPTED = 130
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((RequestRefused, LogTooNew), EXIT_USAGE),
+    ((RequestRefused, LogTooNew, IntentUnknown), EXIT_USAGE),
     ((ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation), EXIT_WRONG),
     ((KafkaUnusable, SourceError, StoreError, KafkaException), EXIT_SERVER),
 )
