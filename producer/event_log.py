@@ -17,10 +17,12 @@ from typing import Any, Literal, ParamSpec, Self
 from headrace.schemas.event import ID_BYTES, Event
 
 from . import forks
+from .counts import Counts
 from .greenlets import patched_by
 from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
-from .process_log import Counts, ProcessLog
+from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
+from .readings import Readings, Sink
 from .shipper import ProducerFactory, Shipper
 from .spool.adoption import Adopter
 from .spool.limits import SpoolLimits
@@ -112,6 +114,7 @@ class EventLog:
         self._sleep = sleep
         self._make_producer: ProducerFactory = make_producer or connect
         self._closed = False
+        self._sinks: list[Sink] = []
         self._processes: dict[int, ProcessLog] = {}
         self._process: ProcessLog | None = None
         atexit.register(_close_if_alive, weakref.ref(self))
@@ -223,6 +226,7 @@ class EventLog:
         if first and process.queue.durability == "memory":
             for _ in range(process.queue.depth()[0]):
                 process.drop("undelivered")
+        process.reporter.stop(max(deadline - self._monotonic(), 0.5), self._monotonic, lambda: self._sleep(_POLL_S))
         return done
 
     def counts(self) -> Counts:
@@ -231,6 +235,20 @@ class EventLog:
         if process is None or process.generation != forks.generation():
             return Counts(durability="memory" if self._spool is None else "disk")
         return process.counts()
+
+    def readings(self) -> Readings:
+        """Return what the instruments show: the counts, the queue's bytes and age, and when it would drop events."""
+        process = self._process
+        if process is None or process.generation != forks.generation():
+            return Readings(self.counts())
+        return process.readings()
+
+    def report_to(self, sink: Sink) -> None:
+        """Give a sink this log's readings once a second from now on, in each process that emits, on a thread."""
+        self._sinks.append(sink)
+        process = self._process
+        if process is not None and process.generation == forks.generation() and process.started:
+            process.reporter.start()
 
     def __enter__(self) -> Self:
         return self
@@ -294,7 +312,9 @@ class EventLog:
             make_shipper=functools.partial(make_shipper, queue),
             adopter=adopter,
             session_id=session_id,
+            sinks=self._sinks,
             clock_ns=self._clock_ns,
+            monotonic=self._monotonic,
             randomness=self._randomness,
         )
 

@@ -7,15 +7,19 @@ no other lock, and nothing that waits.
 import _thread
 import contextlib
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from headrace.schemas.event import ID_BYTES, Envelope, Event
 from headrace.schemas.uuid7 import Uuid7
 
+from .counts import Counts
+from .forecast import Forecast
 from .queues import Queue
+from .readings import Readings, Sink
 from .record import Record
+from .reporter import Reporter
 from .shipper import Shipper
 from .spool.adoption import Adopter
 
@@ -24,36 +28,6 @@ _SIDE_MAX = 10_000
 # A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
-
-
-LOST_AFTER_ACCEPTANCE = frozenset({"refused", "undelivered", "expired", "damaged", "unreadable"})
-
-
-@dataclass
-class Counts:
-    """What one process's event log did. Plain numbers, read without stopping anything."""
-
-    durability: str
-    accepted: int = 0
-    acked: int = 0
-    queued: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    """By reason. Not accepted: not_an_event, invalid, oversize, full, shed (its class is refused already), disk_full,
-    unwritable, closed, forked, internal. Accepted and lost: refused (by Kafka), undelivered (at exit, memory only),
-    expired, damaged, unreadable."""
-    restarts: int = 0
-    """How often delivery failed and began again from the lowest record that was not acknowledged."""
-    schemas_failed: int = 0
-    adopted: int = 0
-    """Events of dead processes that this one delivered; they are in none of the other numbers."""
-    adopted_lost: dict[str, int] = field(default_factory=dict)
-    """Events of dead processes that could not be delivered, by reason: refused, expired, damaged, unreadable."""
-    last_error: str | None = None
-
-    @property
-    def emitted(self) -> int:
-        """How many events were given to emit(): accepted, or dropped there."""
-        return self.accepted + sum(n for reason, n in self.dropped.items() if reason not in LOST_AFTER_ACCEPTANCE)
 
 
 class ProcessLog:
@@ -70,7 +44,9 @@ class ProcessLog:
         make_shipper: Callable[[Callable[[], None]], Shipper],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
+        sinks: Sequence[Sink] = (),
         clock_ns: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
         randomness: Callable[[int], bytes],
     ) -> None:
         self.generation = generation
@@ -88,6 +64,10 @@ class ProcessLog:
         self._started = False
         self._let_go = False
         self._inline = threading.Lock()
+        self._monotonic = monotonic
+        self._forecast = Forecast()
+        self._forecasting = threading.Lock()
+        self.reporter = Reporter(sinks, self.readings)
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self.closed = False
@@ -180,6 +160,7 @@ class ProcessLog:
         if self.adopter is not None:
             with contextlib.suppress(RuntimeError):
                 _thread.start_new_thread(self.adopter.run, ())
+        self.reporter.start()
 
     @property
     def started(self) -> bool:
@@ -226,6 +207,21 @@ class ProcessLog:
             adopted=0 if adopter is None else adopter.delivered,
             adopted_lost={} if adopter is None else dict(adopter.losses),
             last_error=self.shipper.last_error or (None if adopter is None else adopter.last_error),
+        )
+
+    def readings(self) -> Readings:
+        """Return what the instruments show now."""
+        now_ms = self._clock_ns() // 1_000_000
+        oldest_ms, usage = self.queue.oldest_ms(), self.queue.usage()
+        with self._forecasting:
+            seconds = self._forecast.add(self._monotonic(), self.queue.levels(now_ms))
+        return Readings(
+            counts=self.counts(),
+            queued_bytes=self.queue.depth()[1],
+            oldest_waiting_s=0.0 if oldest_ms is None else max(now_ms - oldest_ms, 0) / 1000,
+            spool_bytes=None if usage is None else usage[0],
+            spool_bytes_max=None if usage is None else usage[1],
+            seconds_until_drop=seconds,
         )
 
 

@@ -96,6 +96,12 @@ class ChainReader:
             return self._expected or 0, self._segment, self._offset
         return position, place.segment, place.offset
 
+    def oldest_ms(self) -> int | None:
+        """Return when the lowest record that was read and is not acknowledged was appended; None: there is none."""
+        if self._unacked:
+            return next(iter(self._unacked.values())).appended_ms
+        return self._again[0][1].appended_ms if self._again else None
+
     def waiting(self) -> int:
         """Return how many records were read and are not acknowledged."""
         return len(self._unacked) + len(self._again)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from ..forecast import Level
 from ..record import Record
 from .chain_reader import ChainReader, schemas_before
 from .cursor import Cursor, read_cursor, start_of, write_cursor
@@ -83,6 +84,17 @@ class OrphanQueue:
         if self._reader is None:
             return 0, 0
         return self._reader.waiting() + (not self._reader.at_end), 0
+
+    def oldest_ms(self) -> int | None:
+        """Return when what waits longest was appended. For the reading side."""
+        return None if self._reader is None else self._reader.oldest_ms()
+
+    def levels(self, now_ms: int) -> list[Level]:  # noqa: ARG002 - the contract's
+        """Return nothing: it only shrinks."""
+        return []
+
+    def usage(self) -> None:
+        """Return None: the process's own queue tells."""
 
     def tend(self) -> None:
         """Move the cursor and remove what lies before it, once a second."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import forks
+from ..forecast import CLASSES, Level
 from ..record import Record
 from . import ownership
 from .chain_reader import ChainReader, Start
@@ -77,6 +78,7 @@ class SpoolQueue:
         self._synced_to = HEADER_BYTES
         self._written: Cursor | None = None
         self._next_tend = float("-inf")
+        self._oldest_ms: int | None = None
         self._reader = ChainReader(
             Start(self._segment, HEADER_BYTES, 0),
             self._schemas,
@@ -206,6 +208,20 @@ class SpoolQueue:
         done, done_bytes = self._reader.done, self._reader.done_bytes
         return self._segment.tail[1] - done, max(self._appended_bytes - done_bytes, 0)
 
+    def usage(self) -> tuple[int, int]:
+        """Return what all processes of the host have in the spool, as it was last measured, and may have."""
+        return self._gate.spool_bytes, self._limits.bytes_max
+
+    def oldest_ms(self) -> int | None:
+        """Return when what waits longest was appended, as of the last upkeep."""
+        return self._oldest_ms
+
+    def levels(self, now_ms: int) -> list[Level]:
+        """Return how near the bounds of bytes and of age are."""
+        oldest_s = 0.0 if self._oldest_ms is None else max(now_ms - self._oldest_ms, 0) / 1000
+        aging = Level(CLASSES, self._limits.age_s_max - oldest_s, (oldest_s,))
+        return [*self._gate.levels(self.depth()[1]), aging]
+
     def tend(self) -> None:
         """Prepare the next segment at once when it is needed soon; the rest of the upkeep once a second."""
         if self._closed:
@@ -262,6 +278,7 @@ class SpoolQueue:
     def _follow(self) -> None:
         """Write the cursor, then remove the segments that lie wholly before it."""
         position, low, offset = self._reader.lowest()
+        self._oldest_ms = self._reader.oldest_ms()
         cursor = Cursor(low.number, offset, position)
         if cursor != self._written:
             write_cursor(self._folder, cursor)
