@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
 
 from headrace.schemas.event import ID_BYTES, Event
+from headrace.schemas.personal import PersonalEvent
 
 from . import forks
 from .counts import Counts
 from .environment import settings_from
 from .exits import close_at_exit, close_at_multiprocessing_exit
 from .greenlets import real_threads
+from .pii_keys import PiiKeys, as_keys, keys_from_env
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .readings import Readings, Sink
@@ -61,6 +63,7 @@ class EventLog:
         event_bytes_max: int = 900_000,
         close_timeout_s: float = 5.0,
         kafka_config: Mapping[str, Any] | None = None,
+        pii_keys: PiiKeys | Mapping[str, bytes] | str | os.PathLike[str] | None = None,
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
         randomness: Callable[[int], bytes] = os.urandom,
@@ -74,6 +77,7 @@ class EventLog:
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
         `ship="separate"` needs no Kafka, but a `spool`: `headrace ship` delivers what is in it, and this process never
         loads the Kafka client.
+        `pii_keys` protects fields labelled hmac: keys by id, the first for new events, or the path of a key file.
         """
         if not service:
             raise ValueError("service: give the name of the service that logs, such as 'web'")
@@ -113,6 +117,7 @@ class EventLog:
 
             self._make_shipper = shipper_maker(service, kafka, kafka_config or {}, make_producer, monotonic)
         self._threads = real_threads()
+        self._pii = as_keys(pii_keys)
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
@@ -130,10 +135,14 @@ class EventLog:
 
         HEADRACE_SERVICE, HEADRACE_KAFKA (both needed, but no HEADRACE_KAFKA where HEADRACE_SHIP is `separate`),
         HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0), HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings),
-        HEADRACE_SHIP (`here` or `separate`), HEADRACE_SPOOL, and its bounds: HEADRACE_SPOOL_BYTES_MAX, _AGE_S_MAX,
-        _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). Raises ValueError.
+        HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_SHIP (`here` or `separate`), HEADRACE_SPOOL, and its
+        bounds: HEADRACE_SPOOL_BYTES_MAX, _AGE_S_MAX, _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). Raises
+        ValueError.
         """
-        settings = settings_from(os.environ) | overrides
+        settings = settings_from(os.environ)
+        if "pii_keys" not in overrides:
+            settings["pii_keys"] = keys_from_env(os.environ)
+        settings |= overrides
         for name in ("service",) if settings["ship"] == "separate" else ("service", "kafka"):
             if not settings[name]:
                 raise ValueError(f"HEADRACE_{name.upper()} is not set, and {name} was not given")
@@ -148,7 +157,7 @@ class EventLog:
         """
         try:
             process = self._process
-            if process is None or process.generation != forks.generation():
+            if process is None or process.generation != forks.current:
                 process = self._process_here()
             return self._emit(process, event, args, kwargs)
         except Exception:
@@ -166,6 +175,10 @@ class EventLog:
                     raise TypeError(f"emit() takes an event or an event class, not {type(event).__name__}")
                 reason = "invalid"
                 event = event(*args, **kwargs)
+                reason = "internal"
+            if isinstance(event, PersonalEvent):
+                reason = "pii_key"
+                event = event.with_tokens(self._pii.token)
                 reason = "internal"
             size = event.body_bytes
             if size > self._event_bytes_max:

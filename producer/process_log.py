@@ -60,6 +60,7 @@ class ProcessLog:
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
         self._seqs: dict[str, int] = {}
+        self._topics: dict[str, str] = {}  # by event type
         self._lock = self._threads.make_rlock()
         self._busy = False
         self._side: deque[tuple[Event, bytes | None] | str] = deque()
@@ -75,12 +76,32 @@ class ProcessLog:
         self.closed = False
 
     def put(self, event: Event, trace_id: bytes | None) -> bool:
-        """Number, encode and queue an event; return whether it was accepted."""
-        return self._enter((event, trace_id))
+        """Number, encode and queue an event; return whether it was accepted.
+
+        The lock is re-entrant, so that a signal handler or a __del__ that runs between any two steps of an emit() of
+        the same thread gets in; it then finds `_busy` set and leaves its event on the side, for the outer frame.
+        """
+        with self._lock:
+            if self._busy:
+                return self._aside((event, trace_id))
+            self._busy = True
+            try:
+                accepted = self._queue_event(event, trace_id)
+            finally:
+                self._busy = False
+            if self._side:
+                self._take_side()
+            return accepted
 
     def drop(self, reason: str) -> None:
         """Count an event that was not accepted, or that was lost after it was."""
-        self._enter(reason)
+        with self._lock:
+            if self._busy:
+                self._aside(reason)
+                return
+            self._count(reason)
+            if self._side:
+                self._take_side()
 
     def _refused(self, _position: int, _record: Record, _error: str) -> None:
         """Count an event that Kafka refused for good."""
@@ -95,89 +116,73 @@ class ProcessLog:
                     batch = self.queue.read(_MOVE_RECORDS)
                     for position, record in batch:
                         if not queue.append(record, force=True):
-                            self.dropped[queue.refusal] = self.dropped.get(queue.refusal, 0) + 1
+                            self._count(queue.refusal)
                         self.queue.ack(position)
                     if not batch:
                         self.queue = queue
                 finally:
                     self._busy = False
-                    self._drain_side()
+                self._take_side()
             if not batch:
                 return
 
-    def _enter(self, item: tuple[Event, bytes | None] | str) -> bool:
-        """Handle one item under the lock, or leave it to the outer frame when this thread is already inside.
+    def _aside(self, item: tuple[Event, bytes | None] | str) -> bool:
+        if len(self._side) >= _SIDE_MAX:
+            return False
+        self._side.append(item)
+        return True
 
-        The lock is re-entrant, so that a signal handler or a __del__ that runs between any two steps of an emit() of
-        the same thread gets in; it then finds `_busy` set and leaves its event on the side.
-        """
-        with self._lock:
-            if self._busy:
-                if len(self._side) >= _SIDE_MAX:
-                    return False
-                self._side.append(item)
-                return True
-            accepted = self._guarded(item)
-            if self._side:
-                self._drain_side()
-            return accepted
-
-    def _drain_side(self) -> None:
-        """Append what came from within, while the lock is held."""
+    def _take_side(self) -> None:
+        """Handle what came while this thread was inside; what comes meanwhile goes to the side again."""
         while self._side:
             self._busy = True
             try:
                 while self._side:
-                    self._handle(self._side.popleft(), force=True)
+                    item = self._side.popleft()
+                    if isinstance(item, str):
+                        self._count(item)
+                    else:
+                        self._queue_event(*item, force=True)
             finally:
                 self._busy = False
 
-    def _guarded(self, item: tuple[Event, bytes | None] | str) -> bool:
-        self._busy = True
-        try:
-            return self._handle(item, force=False)
-        finally:
-            self._busy = False
+    def _count(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
-    def _handle(self, item: tuple[Event, bytes | None] | str, *, force: bool) -> bool:
-        if isinstance(item, str):
-            self.dropped[item] = self.dropped.get(item, 0) + 1
-            return False
-        if not self._queue_event(*item, force=force):
-            return False
-        self.accepted += 1
-        if not self._started:
-            self._start()
-        self.shipper.nudge()
-        return True
-
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool) -> bool:
+    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
         if self.closed:
-            self.dropped["closed"] = self.dropped.get("closed", 0) + 1
+            self._count("closed")
             return False
         now_us = self._clock_ns() // 1000
+        now_ms = now_us // 1000
         occurred_us = event.occurred_us()
         if occurred_us is None:
-            occurred_us = now_us
-        topic = self._topic_of(event.TYPE)
+            occurred_us, timestamp_ms = now_us, now_ms
+        else:
+            timestamp_ms = kafka_timestamp_ms(occurred_us // 1000, now_ms)
+        topic = self._topics.get(event.TYPE) or self._topics.setdefault(event.TYPE, self._topic_of(event.TYPE))
         # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
         seq = self._seqs.get(topic, 0) + 1
         self._seqs[topic] = seq
-        now_ms = now_us // 1000
+        envelope = self.envelope
         record = Record(
             topic,
-            event.kafka_key(self.envelope.service),
-            event.kafka_value(self.envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
-            kafka_timestamp_ms(occurred_us // 1000, now_ms),
+            event.kafka_key(envelope.service),
+            event.kafka_value(envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
+            timestamp_ms,
             seq,
             event.SCHEMA,
             event.TYPE,
         )
-        if self.queue.append(record, force=force):
-            return True
-        refusal = self.queue.refusal
-        self.dropped[refusal] = self.dropped.get(refusal, 0) + 1
-        return False
+        if not self.queue.append(record, force=force):
+            self._count(self.queue.refusal)
+            return False
+        self.accepted += 1
+        if not self._started:
+            self._start()
+        if self.shipper.idle:
+            self.shipper.nudge()
+        return True
 
     def _start(self) -> None:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""

@@ -12,6 +12,9 @@ class Sender(Protocol):
     stopped: bool
     """Whether run() has ended."""
 
+    idle: bool
+    """Whether it sleeps until nudge()."""
+
     @property
     def acked(self) -> int:
         """How many records were delivered."""

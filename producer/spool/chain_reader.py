@@ -1,27 +1,33 @@
 """Reads a chain of segments in order, remembers what is not acknowledged, and gets past damage. Owns no thread.
 
-The chain may still grow (this process's own, or a living one's that another process delivers) or be finished (a dead
-process's). One thread calls everything here. Positions count the records of a process from 0; a jump in them is a
-loss, and is counted as one.
-
-Where another process is still writing, bytes that are no good record are either its write of this moment or damage.
-They are damage when a good record stands behind them, still and again after a while; else they are waited for.
+The chain may still grow (this process's own) or be finished (a dead process's). One thread calls everything here.
+Positions count the records of a process from 0; a jump in them is a loss, and is counted as one.
 """
 
 import errno
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
+from zlib import crc32
 
 from ..record import Record
 from .segment_files import Segment
-from .segment_format import HEADER_BYTES, SCHEMA, Stored, find_good, is_blank, parse_at
+from .segment_format import (
+    EVENT,
+    FRAME_BYTES,
+    HEADER_BYTES,
+    MARKER,
+    SCHEMA,
+    Stored,
+    find_good,
+    is_blank,
+    parse_at,
+    unpack_frame,
+)
 
-_WINDOW_BYTES = 1 << 20
+WINDOW_BYTES = 1 << 20
 _READ_TRIES = 5
-_DAMAGE_S = 1.0  # how long bytes before a good record must stay bad in a segment that is being written
-_LOOK_S_MIN, _LOOK_S_MAX, _LOOK_BLANK_S = 0.001, 0.25, 60.0
+_new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 
 
 class Place(NamedTuple):
@@ -41,17 +47,6 @@ class Start(NamedTuple):
     position: int | None
 
 
-@dataclass(slots=True)
-class _Bad:
-    """A place where no good record stands, in a segment that another process writes."""
-
-    offset: int
-    look_at: float = 0.0
-    good_since: float | None = None
-    """Since when a good record is known to stand behind it."""
-    pause_s: float = _LOOK_S_MIN
-
-
 class ChainReader:
     """The reading half of a spool queue."""
 
@@ -62,12 +57,8 @@ class ChainReader:
         *,
         clock_ms: Callable[[], int],
         age_ms_max: int,
-        monotonic: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Begin at a segment's offset; `schemas` holds texts by fingerprint, and is filled from the chain.
-
-        `monotonic` is needed where another process may still be writing.
-        """
+        """Begin at a segment's offset; `schemas` holds texts by fingerprint, and is filled from the chain."""
         self._segment, self._offset, self._expected = start
         self._schemas = schemas
         self._clock_ms = clock_ms
@@ -75,9 +66,8 @@ class ChainReader:
         self._window: tuple[Segment | None, int, bytes] = (None, 0, b"")
         self._again: deque[tuple[int, Place]] = deque()
         self._unacked: dict[int, Place] = {}
+        self._topics: dict[bytes, str] = {}
         self._tries = 0
-        self._monotonic = monotonic
-        self._bad = _Bad(-1)
         self.done = 0  # records that are acknowledged or lost
         self.done_bytes = 0
         self.losses: dict[str, int] = {}
@@ -89,6 +79,8 @@ class ChainReader:
         batch: list[tuple[int, Record]] = []
         oldest_ms = self._clock_ms() - self._age_ms_max
         while len(batch) < records_max:
+            if not self._again and self._run(batch, records_max, oldest_ms):
+                continue
             found = self._next_again() if self._again else self._next_new()
             if found is None:
                 if self._again:
@@ -99,6 +91,7 @@ class ChainReader:
                 self._lose("expired", 1, stored.length)
                 continue
             self._unacked[stored.position] = place
+            self._topics[stored.topic.encode()] = stored.topic
             batch.append((stored.position, stored.as_record(self._schemas.get(stored.value[2:10], ""))))
         return batch
 
@@ -145,6 +138,52 @@ class ChainReader:
         segment = self._segment
         return segment.sealed and segment.after is None and self._offset >= segment.tail[0]
 
+    def _run(self, batch: list[tuple[int, Record]], records_max: int, oldest_ms: int) -> bool:
+        """Read on for as long as all is as it should be: one loop for what nearly all records are.
+
+        It stops before anything else (damage, a schema, an expired record, the next segment, a new topic), which
+        _next_new() looks at again. Returns whether it read any.
+        """
+        segment, expected, end = self._segment, self._expected, self._segment.tail[0]
+        if expected is None or self._offset >= end:
+            return False
+        data, at = self._bytes(segment, self._offset, end, 0)
+        if data is None:
+            return False
+        base = self._offset - at
+        limit, seed = min(len(data), end - base), segment.seed
+        schemas, topics, unacked, first = self._schemas, self._topics, self._unacked, expected
+        while len(batch) < records_max and at + FRAME_BYTES <= limit:
+            marker, crc, length, key_bytes, topic_bytes, kind, zero, position, timestamp_ms, seq, appended_ms = (
+                unpack_frame(data, at)
+            )
+            key_at = at + FRAME_BYTES + topic_bytes
+            value_at = key_at if key_bytes < 0 else key_at + key_bytes
+            next_at = at + length
+            if (
+                marker != MARKER
+                or kind != EVENT
+                or position != expected
+                or appended_ms < oldest_ms
+                or zero
+                or key_bytes < -1
+                or not value_at <= next_at <= limit
+                or crc32(data[at + 8 : next_at], seed) != crc
+            ):
+                break
+            topic = topics.get(data[at + FRAME_BYTES : key_at])
+            if topic is None:
+                break
+            value = data[value_at:next_at]
+            text = schemas.get(value[2:10], "")
+            key = None if key_bytes < 0 else data[key_at:value_at]
+            batch.append((position, _new(Record, (topic, key, value, timestamp_ms, seq, text, ""))))
+            unacked[position] = _new(Place, (segment, base + at, length, appended_ms))
+            expected += 1
+            at = next_at
+        self._offset, self._expected = base + at, expected
+        return expected > first
+
     def _next_again(self) -> tuple[Place, Stored] | None:
         position, place = self._again[0]
         data, at = self._bytes(place.segment, place.offset, place.segment.tail[0], place.length)
@@ -166,11 +205,10 @@ class ChainReader:
                 self._expect(segment.after.first_position)
                 self._segment, self._offset = segment.after, HEADER_BYTES
                 continue
-            growing = not sealed and after < 0
-            found = self._parse_growing(segment, end) if growing else self._parse(segment, end, after)
+            found = self._parse(segment, end, after)
             if found is None:
-                if growing:
-                    return None
+                if self._offset < end:
+                    return None  # not yet: see growing_reader.py
                 continue
             place, stored = found
             self._offset = place.offset + place.length
@@ -210,48 +248,6 @@ class ChainReader:
             self.holes += 1
         return Place(segment, self._offset + good - at, stored.length, stored.appended_ms), stored
 
-    def _parse_growing(self, segment: Segment, end: int) -> tuple[Place, Stored] | None:
-        """Return the next good record of a segment that another process writes; None while there is none."""
-        low, offset = self._expected or 0, self._offset
-        data, at = self._bytes(segment, offset, end, 0)
-        stored = None if data is None else parse_at(data, at, segment.seed)
-        if stored is None or stored.position < low:
-            # The window is older than what was written since; or it cuts the record.
-            self.refresh()
-            if segment.read(offset, offset + 4) == bytes(4):
-                return self._beyond_bad(segment, end, low, _LOOK_BLANK_S, _LOOK_BLANK_S)
-            stored = parse_at(segment.read(offset, min(end, offset + _WINDOW_BYTES)), 0, segment.seed)
-        if stored is None or stored.position < low:
-            return self._beyond_bad(segment, end, low, 0.0, _LOOK_S_MAX)
-        return Place(segment, offset, stored.length, stored.appended_ms), stored
-
-    def _beyond_bad(
-        self, segment: Segment, end: int, low: int, first_s: float, pause_s_max: float
-    ) -> tuple[Place, Stored] | None:
-        """Look behind bytes that are no record: a write of this moment, or damage once they stayed so for a while."""
-        now, offset, bad = self._monotonic(), self._offset, self._bad
-        if bad.offset != offset:
-            bad = self._bad = _Bad(offset, now + first_s, pause_s=max(first_s, _LOOK_S_MIN))
-        if now < bad.look_at:
-            return None
-        data = segment.read(offset, end)
-        good = find_good(data, 0, segment.seed, low)
-        stored = None if good is None else parse_at(data, good, segment.seed)
-        if good is None or stored is None:
-            bad.good_since = None
-        elif good == 0 or (bad.good_since is not None and now - bad.good_since >= _DAMAGE_S):
-            self.holes += good > 0
-            return Place(segment, offset + good, stored.length, stored.appended_ms), stored
-        elif bad.good_since is None:
-            bad.good_since, pause_s_max = now, _LOOK_S_MAX
-        bad.pause_s = min(bad.pause_s * 2, pause_s_max)
-        bad.look_at = now + bad.pause_s
-        return None
-
-    def refresh(self) -> None:
-        """Forget what was read ahead: more has been written since, or the segment is complete now."""
-        self._window = (None, 0, b"")
-
     def _expect(self, position: int | None, reason: str = "damaged") -> None:
         """Go on at a position; those that are passed over are lost."""
         if position is None or position < 0:
@@ -274,10 +270,10 @@ class ChainReader:
         held_to = base + len(data)
         covers = held is segment and base <= offset < held_to and held_to >= min(end, offset + whole)
         # A window's last record may be cut, so that the second half is used only when it goes to the end.
-        if covers and (whole or held_to >= end or offset < held_to - _WINDOW_BYTES // 2):
+        if covers and (whole or held_to >= end or offset < held_to - WINDOW_BYTES // 2):
             return data, offset - base
         try:
-            data = segment.read(offset, min(end, offset + max(whole, _WINDOW_BYTES)))
+            data = segment.read(offset, min(end, offset + max(whole, WINDOW_BYTES)))
         except OSError as error:
             self._tries += 1
             if error.errno != errno.ENOENT and self._tries < _READ_TRIES:

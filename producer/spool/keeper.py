@@ -28,7 +28,7 @@ class Keeper:
         self._move_to: Callable[[SeparateQueue], None] = lambda _: None
         self._wake = (threads or real_threads()).make_lock()
         self._wake.acquire()
-        self._idle = False
+        self.idle = False
         self._stop = False
         self._waiting = -1
         self.stopped = False
@@ -52,9 +52,9 @@ class Keeper:
         """Look after the queue until stop()."""
         while not self._stop:
             busy = self.advance()
-            self._idle = not busy
+            self.idle = not busy
             self._wake.acquire(timeout=_BUSY_S if busy else _IDLE_S)
-            self._idle = False
+            self.idle = False
         self.stopped = True
 
     def advance(self) -> bool:
@@ -78,8 +78,8 @@ class Keeper:
 
     def nudge(self) -> None:
         """Say that something was appended: a burst that begins finds its next segment made."""
-        if self._idle:
-            self._idle = False
+        if self.idle:
+            self.idle = False
             self._release()
 
     def stop(self) -> None:

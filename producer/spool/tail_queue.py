@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ..record import Record
 from . import ownership
+from .chain_reader import ChainReader, Start
+from .growing_reader import GrowingReader
 from .limits import SpoolLimits
 from .orphan_queue import OrphanQueue
 from .ownership import Owned
@@ -132,5 +134,9 @@ class TailQueue(OrphanQueue):
             self._refresh()
 
     def _refresh(self) -> None:
-        if self._reader is not None:
+        if isinstance(self._reader, GrowingReader):
             self._reader.refresh()
+
+    def _reader_at(self, start: Start, schemas: dict[bytes, str]) -> ChainReader:
+        age_ms_max = int(self._limits.age_s_max * 1000)
+        return GrowingReader(start, schemas, clock_ms=self._now_ms, age_ms_max=age_ms_max, monotonic=self._monotonic)
