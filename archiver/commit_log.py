@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .log_entries import Entry, LogCorrupt, decode, log_key, sha256_of
-from .log_state import LogState
+from .log_state import Identity, LogState
 from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreError, StoreUnreachable
 
 SLOT_ATTEMPTS_MAX = 12
@@ -71,6 +71,20 @@ class CommitLog:
                 f"{missing} does not exist, while {last} does: it was removed. Restore it from a backup or an older "
                 "object version; nothing is archived to this log until then"
             )
+
+    def rows_end(self, identity: Identity) -> int:
+        """Return one past the last archived record of an identity, 0 without any: looks back from the log's end."""
+        for seq in range(self.state.seq, 0, -1):
+            entry = decode(self.store.get(log_key(self.topic, seq)), f"{self.store.url}/{log_key(self.topic, seq)}")
+            if entry.kind != "commit":
+                continue
+            if entry.topic_id != identity.topic_id:
+                break
+            own = [s for s in entry.spans if (s.partition, s.lineage) == (identity.partition, identity.lineage)]
+            parts = [part for file in entry.files for part in file.parts if part.partition == identity.partition]
+            if own and parts:
+                return max(part.last for part in parts) + 1
+        return 0
 
     def append(self, entry: Entry) -> Committed | Fenced:
         """Put `entry` (its seq and prev_sha256 are set here) at the log's end.

@@ -31,7 +31,10 @@ def is_dead(footer: Footer, state: LogState) -> bool:
 def is_past(state: LogState, identity: Identity, start: int) -> bool:
     """Whether no later commit can have a span of this identity that begins at `start`."""
     at = state.identities.get(identity)
-    return at is not None and (at.closed or at.next > start)
+    if at is not None:
+        return at.closed or at.next > start
+    # A partition of which nothing was committed before the topic was made again: a log never goes back to an older id.
+    return identity.topic_id != state.topic_id and any(i.topic_id == identity.topic_id for i in state.identities)
 
 
 @dataclass(frozen=True, slots=True)
