@@ -1,4 +1,4 @@
-"""Runs seeds: `python -m simulation.run --seeds 1000 --from 0`. Prints rate, faults, commits; ends with 1 on failure."""
+"""Runs seeds: `python -m simulation.run --seeds 1000 --from 0`. Prints rate and counts; ends with 1 on failure."""
 
 import argparse
 import logging
