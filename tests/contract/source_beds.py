@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 from uuid import uuid4
 
-from confluent_kafka import Producer, TopicPartition as KafkaPartition
+from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 from kafka_changes import produce

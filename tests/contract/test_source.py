@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from contract.source_beds import Bed, RealBed, SimBed
 
+from contract.source_beds import Bed, RealBed, SimBed
 from headrace.archiver.source import SourceFenced, Start, TopicPartition
 
 
@@ -29,7 +29,7 @@ def test_records_come_in_order_from_where_the_assignee_says(bed: Bed) -> None:
     assert member.calls[0] == ("assigned", [TopicPartition(topic, 0)])
     assert member.values() == [(offset, b"v%d" % offset) for offset in range(2, 6)]
     assert member.reached() == [6]
-    assert [getattr(event, "leader_epochs", None) for event in member.events][0] == {0: 0}
+    assert next(getattr(event, "leader_epochs", None) for event in member.events) == {0: 0}
 
 
 def test_markers_and_aborted_records_move_the_end_and_nothing_else(bed: Bed) -> None:
