@@ -12,7 +12,7 @@ from typing import Any
 
 from headrace.archiver.source import TopicPartition
 
-from .codec import Row, rows_of
+from .codec import Row, late_rows, rows_of
 from .days import day_of
 from .history import Identity, mismatch, pieces_of, uncovered
 from .kafka import Partition, SimKafka
@@ -27,6 +27,7 @@ class Violation(Exception):
     def __init__(self, invariant: str, what: str) -> None:
         super().__init__(f"{invariant}: {what}")
         self.invariant = invariant
+        self.what = what
 
 
 class TopicLog:
@@ -40,6 +41,7 @@ class TopicLog:
         self.newest: dict[tuple[str, int], Identity] = {}
         self.files: dict[str, int] = {}
         self.removed: set[str] = set()
+        self.sealed: set[str] = set()
         self.commits = 0
 
     def of_partition(self, topic_id: str, partition: int) -> list[Identity]:
@@ -73,7 +75,14 @@ class Checker:
             try:
                 self._entry(key, body)
             except Violation as violation:
-                self.fail(violation.invariant, str(violation))
+                self.fail(violation.invariant, violation.what)
+        elif key.startswith("fold/"):
+            self._bucket.scheduler.count("log: fold", key)
+        elif key.endswith("/_SUCCESS"):
+            self._bucket.scheduler.count("log: _SUCCESS")
+            _, topic, date, _ = key.split("/")
+            if date.removeprefix("dt=") not in self.logs[topic.removeprefix("topic=")].sealed:
+                self.fail("I11", f"{key} is there, and the date is not sealed")
 
     def overwritten(self, key: str, before: bytes, body: bytes) -> None:
         if key.startswith("log/"):
@@ -113,8 +122,11 @@ class Checker:
         _must(entry["prev_sha256"] == log.sha256, "I7", f"{key} was written against another head")
         _must(entry["topic"] == topic, "I10", f"{key} is of topic {entry['topic']}")
         log.seq, log.sha256 = seq, hashlib.sha256(body).hexdigest()
+        self._bucket.scheduler.count(f"log: {entry['kind']}")
         if entry["kind"] == "commit":
             self._commit(key, log, entry)
+        elif entry["kind"] == "seal":
+            self._seal(key, log, entry)
         else:
             raise Violation("I1", f"{key}: kind {entry['kind']} is not known here")
 
@@ -140,6 +152,18 @@ class Checker:
             inside = any(s["partition"] == partition and s["from"] <= offset < s["to"] for s in entry["spans"])
             _must(inside, "I4", f"{key}: row {row} lies in no span")
 
+    @staticmethod
+    def _seal(key: str, log: TopicLog, entry: dict[str, Any]) -> None:
+        """A seal names each partition of the topic that the log has, archived up to its end, and a date only once."""
+        date, ends = entry["details"]["dt"], entry["details"]["ends"]
+        _must(date not in log.sealed, "I11", f"{key}: {date} is sealed already")
+        _must(entry["topic_id"] == log.topic_id, "I10", f"{key}: is of another topic id than {log.topic_id}")
+        at = {str(p): each.next for (topic_id, p), each in log.newest.items() if topic_id == log.topic_id}
+        _must(at.keys() == ends.keys(), "I11", f"{key}: names partitions {sorted(ends)}, the log has {sorted(at)}")
+        behind = [p for p, end in ends.items() if at[p] < end]
+        _must(not behind, "I11", f"{key}: partitions {behind} are not archived up to the date's end: {at} of {ends}")
+        log.sealed.add(date)
+
     def _files(self, key: str, log: TopicLog, entry: dict[str, Any]) -> dict[tuple[int, int], Row]:
         rows: dict[tuple[int, int], Row] = {}
         for file in entry["files"]:
@@ -154,6 +178,9 @@ class Checker:
             found = rows_of(body)
             _must(found == sorted(found, key=lambda row: row[:2]), "I4", f"{key}: {name} is not sorted")
             self._parts(key, file, found)
+            if file["kind"] == "data":
+                late = len(found) if file["dt"] in log.sealed else 0
+                _must(file["late"] == late_rows(body) == late, "I11", f"{key}: {name} has other than {late} late rows")
             for row in found:
                 _must(row[:2] not in rows, "I4", f"{key}: offset {row[:2]} comes twice")
                 _must(day_of(row[2]) == file["dt"], "I4", f"{key}: {name} holds a row of {day_of(row[2])}")

@@ -91,10 +91,13 @@ class LightBuffer:
         footer = Footer(
             kind, context.topic, context.topic_id, context.cluster_id, dt, context.spans, context.writer, {}
         )
-        body = encode(footer, rows)
+        late = kind == "data" and dt in context.sealed
+        body = encode(footer, rows, late=late)
         key = f"{kind}/topic={context.topic}/dt={dt}/{self._new_id()}.parquet"
         sha256 = hashlib.sha256(body).hexdigest()
-        return BuiltFile(kind, key, dt, body, len(body), sha256, len(rows), 0, tuple(parts_of(rows)))
+        return BuiltFile(
+            kind, key, dt, body, len(body), sha256, len(rows), len(rows) if late else 0, tuple(parts_of(rows))
+        )
 
 
 def parts_of(rows: Sequence[Row]) -> Iterator[Part]:
@@ -111,18 +114,23 @@ def digest(rows: Sequence[Row]) -> str:
     return hashlib.sha256(marshal.dumps(list(rows), 2)).hexdigest()
 
 
-def encode(footer: Footer, rows: Sequence[Row]) -> bytes:
-    return _MAGIC + marshal.dumps((footer.to_json(), list(rows)), 2)
+def encode(footer: Footer, rows: Sequence[Row], *, late: bool = False) -> bytes:
+    return _MAGIC + marshal.dumps((footer.to_json(), list(rows), late), 2)
 
 
 def decode(body: bytes) -> tuple[str, list[Row]]:
+    text, rows, _ = _decode(body)
+    return text, rows
+
+
+def _decode(body: bytes) -> tuple[str, list[Row], bool]:
     if not body.startswith(_MAGIC):
         raise FileCorrupt("not a light file", "simulated")
     try:
-        text, rows = marshal.loads(body[len(_MAGIC) :])
+        text, rows, late = marshal.loads(body[len(_MAGIC) :])
     except (ValueError, EOFError, TypeError) as error:
         raise FileCorrupt(str(error), "simulated") from error
-    return text, rows
+    return text, rows, late
 
 
 # -- in the place of production code -----------------------------------------------------------------------------------
@@ -164,7 +172,7 @@ def light_load_parts(
         rows = found.rows[part.row_start : part.row_start + part.rows]
         if digest(rows) != part.digest or any(row[0] != part.partition for row in rows):
             raise ArchiveDamaged(f"{committed.file.key}, {topic}/{part.partition}: digest differs")
-        loaded.append(LoadedPart(part, batch_of(rows)))
+        loaded.append(LoadedPart(part, batch_of(rows), part.digest))
     return loaded
 
 
@@ -226,6 +234,14 @@ def light() -> Iterator[None]:
 
 
 # -- for the checker ---------------------------------------------------------------------------------------------------
+
+
+def late_rows(body: bytes) -> int:
+    """Return how many rows of a data file say that they are late."""
+    if body.startswith(_MAGIC):
+        _, rows, late = _decode(body)
+        return len(rows) if late else 0
+    return sum(pq.read_table(pa.BufferReader(body), columns=["_late"], use_threads=False).column("_late").to_pylist())
 
 
 def topic_id_of(body: bytes) -> str:

@@ -88,7 +88,7 @@ class Drain:
     def _stray(self, key: str) -> bool:
         """Whether no entry names a file. One of an incarnation that never came into the log is left where it is."""
         log = self._world.checker.logs[key.split("/")[1].removeprefix("topic=")]
-        if key in log.files:
+        if key in log.files or key.endswith("_SUCCESS"):
             return False
         topic_id = topic_id_of(self._world.bucket.objects[key])
         return any(known == topic_id for known, _, _ in log.identities)
@@ -110,7 +110,7 @@ class Drain:
         world = self._world
         for topic, log in world.checker.logs.items():
             store = SimStore(world.bucket)
-            state = read_state(store, topic)
+            state = read_state(store, topic, fold_entries=world.profile.fold_entries)
             for identity in log.identities.values():
                 problem = replay_problem(world, store, state, identity, identity.next)
                 if problem is not None:

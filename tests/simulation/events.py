@@ -231,5 +231,19 @@ class Events:
         else:
             clock.ahead_s += self._random.uniform(0, 100)
 
+    def _fold(self) -> None:
+        """A fold is lost, or damaged: it is derived, and nobody may rely on it."""
+        folds = [key for key in self._world.bucket.objects if key.startswith("fold/")]
+        if folds:
+            key = self._random.choice(folds)
+            if self._random.random() < 0.5:
+                self._scheduler.count("s3: a fold is lost", key)
+                self._world.bucket.delete(key)
+            else:
+                self._scheduler.count("s3: a fold is damaged", key)
+                body = bytearray(self._world.bucket.objects[key])
+                body[self._random.randrange(len(body))] ^= 1 << self._random.randrange(8)
+                self._world.bucket.put(key, bytes(body), only_new=False)
+
     def _read(self) -> None:
         start_reader(self._world)

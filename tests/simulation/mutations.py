@@ -14,13 +14,26 @@ from unittest.mock import patch
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from headrace.archiver import garbage, held, histories, s3, topic_archive, truncation, uploads, worker
+from headrace.archiver import (
+    commit_log,
+    garbage,
+    held,
+    histories,
+    log_state,
+    s3,
+    topic_archive,
+    truncation,
+    uploads,
+    worker,
+)
 from headrace.archiver.commit_log import CommitLog, Committed, Fenced
+from headrace.archiver.file_table import FileTable
 from headrace.archiver.garbage import Cleaning
 from headrace.archiver.held import Held
 from headrace.archiver.log_entries import Entry, Gap, log_key, sha256_of
 from headrace.archiver.log_state import LogState
 from headrace.archiver.object_store import OutcomeUnknown
+from headrace.archiver.sealing import Sealer, marker_key
 from headrace.archiver.source import Start, TopicPartition
 from headrace.archiver.topic_archive import TopicArchive
 from headrace.archiver.truncation import Diverged, ReadAgain
@@ -387,6 +400,62 @@ def replay_without_quarantine() -> list[Change]:
         return merged(self, replace(unit, files=tuple(unit.files[at] for at in kept)), [bodies[at] for at in kept])
 
     return [(Reading, "_merged", data_only)]
+
+
+@bug
+def sealed_before_it_is_archived() -> list[Change]:
+    """A date is sealed when its time has come, however far the archive is."""
+    return [(log_state, "_CHECKS", {**log_state._CHECKS, "seal": lambda _state, _entry, _where: None})]
+
+
+@bug
+def late_rows_unmarked() -> list[Change]:
+    """Rows that come to a sealed date do not say that they are late."""
+
+    def context(*arguments: Any, sealed: Any = ()) -> Any:
+        del sealed
+        return held.file_context(*arguments)
+
+    return [
+        (topic_archive, "file_context", context),
+        (log_state, "check_late", lambda _state, _entry, _where: None),
+    ]
+
+
+@bug
+def marker_before_the_seal() -> list[Change]:
+    """`_SUCCESS` is put before the seal is in the log."""
+    seal = Sealer._seal
+
+    def mark_first(self: Sealer, date: str, topic_id: str) -> None:
+        self._store.put(marker_key(self._log.topic, date), b"")
+        seal(self, date, topic_id)
+
+    return [(Sealer, "_seal", mark_first)]
+
+
+@bug
+def fold_of_an_older_position() -> list[Change]:
+    """A fold says less of a partition than its entries do."""
+    fold_of = commit_log.fold_of
+
+    def older(state: LogState, columns: Any, begin: Any) -> Any:
+        fold = fold_of(state, columns, begin)
+        known = fold.summary["partitions"]
+        behind = [[*each[:4], each[3], *each[5:]] for each in known]
+        return replace(fold, summary={**fold.summary, "partitions": behind})
+
+    return [(commit_log, "fold_of", older)]
+
+
+@bug
+def folded_files_forgotten() -> list[Change]:
+    """Cleaning knows only the files that are named since the newest fold."""
+
+    def at_hand(self: FileTable) -> Any:
+        return set(self._recent)
+
+    return [(FileTable, "key_hashes", at_hand)]
 
 
 # -- looking for the first seed ----------------------------------------------------------------------------------------

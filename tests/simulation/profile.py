@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from headrace.archiver.limits import Limits
+from headrace.archiver.sealing import SealRules
 
 FULL_CODEC_EVERY = 25
 
@@ -49,6 +50,7 @@ EVENTS = {
     "balance": 1.5,
     "jump": 1.0,
     "read": 0.8,
+    "fold": 1.0,
 }
 ALWAYS = {"produce", "end transaction", "start", "thaw", "create"}
 
@@ -66,6 +68,9 @@ class Profile:
     limits: Limits
     steps: int
     stale: float
+    fold_entries: int
+    sealing: SealRules | None
+    wall_days: float  # where the wall clocks stand: the two dates of the records end at 1 and 2
     world: float  # how often the hub does something to the world instead of running a worker
     faults: dict[str, float] = field(default_factory=dict)
     events: dict[str, float] = field(default_factory=dict)
@@ -89,6 +94,9 @@ def profile_of(seed: int, random: Random) -> Profile:
         ),
         steps=random.randint(80, 260),
         stale=random.choice((0.0, 0.2, 0.6)),
+        fold_entries=random.choice((1000, 1000, 4)),
+        sealing=SealRules(lateness_s=600.0, interval_s=random.choice((1.0, 10.0))) if random.random() < 0.4 else None,
+        wall_days=random.choice((0.9, 1.5, 3.0)),
         world=random.choice((0.1, 0.2, 0.3)),
         faults={kind: rate * chaos for kind, rate in STORE_FAULTS.items() if random.random() < 0.6},
         events={kind: weight for kind, weight in EVENTS.items() if kind in ALWAYS or random.random() < 0.6},

@@ -30,7 +30,7 @@ def start_reader(world: "World") -> None:
     def life() -> None:
         store = SimStore(world.bucket)
         try:
-            state = read_state(store, topic, at=log_seq)
+            state = read_state(store, topic, at=log_seq, fold_entries=world.profile.fold_entries)
             for (topic_id, partition, lineage), (end, _) in known.items():
                 identity = log.identities[topic_id, partition, lineage]
                 problem = replay_problem(world, store, state, identity, end)

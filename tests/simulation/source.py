@@ -93,6 +93,14 @@ class SimSource:
         self._scheduler.step()  # the answer is on its way: it may be old when it comes
         return found
 
+    def date_ends(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
+        """Answer ListOffsets by timestamp: see sealing.DateEnds."""
+        self._ask()
+        found = self._kafka.topics.get(topic)
+        if found is None:
+            raise SourceError(f"simulated: {topic} does not exist")
+        return {number: _end_of_date(each, timestamp_ms) for number, each in enumerate(found.partitions)}
+
     # -- poll ----------------------------------------------------------------------------------------------------------
 
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
@@ -213,6 +221,14 @@ class SimSource:
             self._assignee.revoked(held)
         self.reading.clear()
         self._group.leave(self.member)
+
+
+def _end_of_date(partition: Partition, timestamp_ms: int) -> int | None:
+    log = partition.log
+    for offset in range(partition.log_start, log.end):
+        if log.slots[offset].timestamp >= timestamp_ms and offset not in log.compacted:
+            return offset
+    return None if log.open_txns else log.end
 
 
 def _records(topic: str, taken: Taken) -> Records | None:

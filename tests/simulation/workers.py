@@ -15,6 +15,7 @@ from headrace.archiver.worker import Worker
 from headrace.schemas.catalog import builtin
 
 from .checker import Checker
+from .days import FIRST_MS, wall_clock
 from .group import Group
 from .kafka import SimKafka
 from .profile import Profile
@@ -28,13 +29,13 @@ BUFFER_BYTES_MAX = 2_000
 class SimClock:
     """A machine's clock. `skew_s` is how far its wall clock is off; `ahead_s` what its monotonic clock jumped by."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, wall_days: float) -> None:
         self._scheduler = scheduler
-        self.skew_s = 0.0
+        self.skew_s = FIRST_MS / 1000 + wall_days * 86_400
         self.ahead_s = 0.0
 
     def now(self) -> str:
-        return f"2026-11-23T00:00:00.{int((self._scheduler.now_s + self.skew_s) * 1000) % 1_000_000:06}Z"
+        return wall_clock(int(self._scheduler.now_s + self.skew_s))
 
     def monotonic(self) -> float:
         return self._scheduler.now_s + self.ahead_s
@@ -83,7 +84,7 @@ class Slot:
         self.task: Task | None = None
         self.source: SimSource | None = None
         self.stopping = False
-        self.clock = SimClock(scheduler)
+        self.clock = SimClock(scheduler, profile.wall_days)
 
     @property
     def running(self) -> bool:
@@ -97,7 +98,7 @@ class Slot:
 
     def _life(self, name: str) -> Callable[[], None]:
         profile, scheduler, generation = self._profile, self._scheduler, self.starts
-        clock = self.clock = SimClock(scheduler)
+        clock = self.clock = SimClock(scheduler, profile.wall_days)
         settings = {"format": "avro" if profile.full_codec else "raw"}
 
         def make_source(worker: Worker) -> Source:
@@ -125,6 +126,8 @@ class Slot:
                 clock=clock,
                 new_id=self._new_id,
                 failpoint=no_failpoint,
+                sealing=profile.sealing,
+                fold_entries=profile.fold_entries,
             )
 
         def life() -> None:
