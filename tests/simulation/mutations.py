@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headrace.archiver import (
     commit_log,
+    fold_file,
     garbage,
     held,
     histories,
@@ -437,7 +438,7 @@ def marker_before_the_seal() -> list[Change]:
 @bug
 def fold_of_an_older_position() -> list[Change]:
     """A fold says less of a partition than its entries do."""
-    fold_of = commit_log.fold_of
+    fold_of = fold_file.fold_of
 
     def older(state: LogState, columns: Any, begin: Any) -> Any:
         fold = fold_of(state, columns, begin)
