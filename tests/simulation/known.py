@@ -27,4 +27,9 @@ KNOWN: dict[str, tuple[int, str]] = {
     "old-incarnation-left-open": (2, "I10"),
     "divergence-without-a-gap": (14, "I5"),
     "replay-without-quarantine": (3, "replay"),
+    "sealed-before-it-is-archived": (1, "I11"),
+    "late-rows-unmarked": (8, "I11"),
+    "marker-before-the-seal": (1, "I11"),
+    "fold-of-an-older-position": (10, "I2"),
+    "folded-files-forgotten": (10, "I8"),
 }
