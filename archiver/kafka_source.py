@@ -18,6 +18,7 @@ from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
 from .records import Headers, record_batch
 from .source import (
+    NO_NOTES,
     Assignee,
     OffsetLost,
     Reached,
@@ -29,6 +30,8 @@ from .source import (
     TopicPartition,
     Unreadable,
 )
+
+COMMIT_PARTITIONS_MAX = 500  # with full metadata 150 kB: brokers refuse a commit beyond 1 MB as a whole
 
 # A partition with one of these cannot be read on from where it is; the worker decides what that means.
 OFFSET_LOST = {
@@ -122,6 +125,10 @@ class KafkaSource:
     def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (log start, last stable offset) of each partition."""
         return self._positions.log_ranges(partitions)
+
+    def date_ends(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
+        """Return where a date ends in each partition; see sealing.DateEnds."""
+        return self._positions.date_ends(topic, timestamp_ms)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -232,13 +239,14 @@ class KafkaSource:
         for partition in partitions:
             self._unvalidated.pop(TopicPartition(partition.topic, partition.partition), None)
 
-    def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit without waiting for the answer."""
-        if not offsets:
-            return
-        committed = [KafkaPartition(p.topic, p.partition, offset) for p, offset in offsets.items()]
+    def commit_offsets(
+        self, offsets: Mapping[TopicPartition, int], notes: Mapping[TopicPartition, str] = NO_NOTES
+    ) -> None:
+        """Commit without waiting for the answer; in several requests where the notes would make one too large."""
+        committed = [KafkaPartition(p.topic, p.partition, at, notes.get(p, "")) for p, at in offsets.items()]
         try:
-            self._consumer.commit(offsets=committed, asynchronous=True)
+            for begin in range(0, len(committed), COMMIT_PARTITIONS_MAX):
+                self._consumer.commit(offsets=committed[begin : begin + COMMIT_PARTITIONS_MAX], asynchronous=True)
         except KafkaException as error:
             # Kafka's group may think what it likes: the archive's log is what counts.
             self._warn_once(f"committing offsets to Kafka at {self._bootstrap}: {error}")

@@ -6,6 +6,7 @@ caller's thread, so that a worker needs no lock. `kafka_source.KafkaSource` is t
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
@@ -97,6 +98,9 @@ class Assignee(Protocol):
         ...
 
 
+NO_NOTES: Mapping[TopicPartition, str] = MappingProxyType({})
+
+
 class Source(Protocol):
     """A member of a consumer group."""
 
@@ -120,8 +124,13 @@ class Source(Protocol):
         """Read assigned partitions from other offsets; what was fetched before is forgotten."""
         ...
 
-    def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Tell Kafka's group how far the archive is, without waiting: for display, never the truth."""
+    def commit_offsets(
+        self, offsets: Mapping[TopicPartition, int], notes: Mapping[TopicPartition, str] = NO_NOTES
+    ) -> None:
+        """Tell Kafka's group how far the archive is, without waiting: for display, never the truth.
+
+        `notes`: the metadata of some of the offsets (heartbeats).
+        """
         ...
 
     def close(self) -> None:

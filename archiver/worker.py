@@ -12,6 +12,7 @@ from .clock import Clock
 from .commit_log import CommitUnknown
 from .failpoints import Failpoint
 from .object_store import StoreDenied, StoreError, StoreMissing
+from .oncall.pulse import Pulse
 from .source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
 from .topic_archive import TopicArchive
 
@@ -30,7 +31,7 @@ class Worker:
     """Archives what the group assigns to it. `make_archive(topic, source)` builds a topic's part on first need.
 
     `buffer_bytes_max` bounds the uncommitted records of all topics together: the largest is flushed early.
-    `flush_when_idle` commits as soon as nothing more comes, for runs that end.
+    `flush_when_idle` commits as soon as nothing more comes, for runs that end. `name` is what heartbeats call it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Worker:
         failpoint: Failpoint,
         buffer_bytes_max: int,
         flush_when_idle: bool = False,
+        name: str = "worker",
     ) -> None:
         self._make_archive = make_archive
         self._clock = clock
@@ -53,6 +55,7 @@ class Worker:
         self._next_topic_check_s = clock.monotonic() + TOPIC_CHECK_S
         self._retry_pause_s = RETRY_PAUSE_S
         self._source = make_source(self)
+        self._pulse = Pulse(self._source, name, clock)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Archive until `stopping()`; then flush, and leave the group. Raises what step() raises."""
@@ -64,7 +67,8 @@ class Worker:
         """Flush what is held and leave the group."""
         for archive in self._archives.values():
             self._flush(archive)
-            archive.clean_when_idle()
+            archive.idle()
+            archive.seal(now=True)
         self._source.close()
 
     def step(self) -> None:
@@ -88,11 +92,13 @@ class Worker:
                 self._flush(archive)
             elif not events:
                 # A crashed writer's records may all have come back by a commit before this assignment.
-                archive.clean_when_idle()
+                archive.idle()
+            archive.seal()
         self._bound_memory()
         for archive in self._archives.values():
             if archive.restart_due:
                 self._restart(archive)
+        self._pulse.beat_when_due(self._archives.values())
 
     # -- the group's calls (Assignee) --------------------------------------------------------------------------------
 
@@ -160,12 +166,17 @@ class Worker:
 
     def _flush(self, archive: TopicArchive) -> None:
         try:
-            archive.flush()
-        except (StoreDenied, StoreMissing):
+            if archive.flush():
+                self._pulse.fine(archive.topic)
+                self._pulse.beat([archive])
+        except (StoreDenied, StoreMissing) as error:
+            self._pulse.trouble(archive.topic, str(error))
+            self._pulse.beat([archive])
             raise
         except StoreError as error:
             # Unknown or failed: what is held cannot be trusted to fit the log any more.
             log.warning("%s: flush failed, starting over from the log: %s", archive.topic, error)
+            self._pulse.trouble(archive.topic, str(error))
             archive.restart_due = True
             if isinstance(error, CommitUnknown):
                 log.warning("%s: whether the last commit is in the log will show when it is read again", archive.topic)
@@ -177,6 +188,8 @@ class Worker:
             raise
         except StoreError as error:
             log.warning("%s: cannot read the log, waiting %.1f s: %s", archive.topic, self._retry_pause_s, error)
+            self._pulse.trouble(archive.topic, str(error))
+            self._pulse.beat_when_due([archive])
             self._clock.pause(self._retry_pause_s)
             self._retry_pause_s = min(self._retry_pause_s * 2, RETRY_PAUSE_S_MAX)
         else:

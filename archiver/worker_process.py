@@ -32,6 +32,7 @@ from .log_state import LogViolation
 from .object_store import StoreError
 from .s3 import S3Store
 from .schema_source import ArchiveSchemas, read_schema_topic
+from .sealing import SealRules
 from .source import Source, SourceError
 from .topic_archive import TopicArchive
 from .worker import Worker
@@ -95,6 +96,8 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         store, builtin(), lambda: read_schema_topic(config.kafka, config.schema_topic), monotonic=clock.monotonic
     )
     settings = {topic.topic: topic for topic in config.topics}
+    sealing = None if config.seal_lateness_s is None else SealRules(config.seal_lateness_s, config.seal_interval_s)
+    name = f"{socket.gethostname()}:{os.getpid()}:{config.worker}"
 
     def new_id() -> str:
         return str(uuid.UUID(bytes=ids.next(time.time_ns() // 1_000_000)))
@@ -105,11 +108,12 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             source=source,
             store=store,
             schemas=schemas,
-            writer=Writer(f"{socket.gethostname()}:{os.getpid()}:{config.worker}", source.cluster_id()),
+            writer=Writer(name, source.cluster_id()),
             limits=config.limits,
             clock=clock,
             new_id=new_id,
             failpoint=failpoint,
+            sealing=sealing,
         )
 
     return Worker(
@@ -121,6 +125,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         failpoint=failpoint,
         buffer_bytes_max=config.buffer_bytes_max,
         flush_when_idle=config.flush_when_idle,
+        name=name,
     )
 
 

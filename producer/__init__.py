@@ -1,6 +1,7 @@
 """The client that app servers import: light, never raises into the app, never blocks on the network."""
 
+from .counts import Counts
 from .event_log import EventLog
-from .process_log import Counts
+from .readings import Readings
 
-__all__ = ["Counts", "EventLog"]
+__all__ = ["Counts", "EventLog", "Readings"]

@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import functools
-import json
 import os
 import re
 import socket
@@ -15,12 +14,16 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
 
 from headrace.schemas.event import ID_BYTES, Event
+from headrace.schemas.personal import PersonalEvent
 
 from . import forks
+from .counts import Counts
 from .greenlets import patched_by
-from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
-from .process_log import Counts, ProcessLog
+from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config, settings_from_json
+from .pii_keys import PiiKeys, as_keys, keys_from_env
+from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
+from .readings import Readings, Sink
 from .shipper import ProducerFactory, Shipper
 from .spool.adoption import Adopter
 from .spool.limits import SpoolLimits
@@ -62,6 +65,7 @@ class EventLog:
         event_bytes_max: int = 900_000,
         close_timeout_s: float = 5.0,
         kafka_config: Mapping[str, Any] | None = None,
+        pii_keys: PiiKeys | Mapping[str, bytes] | str | os.PathLike[str] | None = None,
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
         randomness: Callable[[int], bytes] = os.urandom,
@@ -73,6 +77,7 @@ class EventLog:
 
         Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
+        `pii_keys` protects fields labelled hmac: keys by id, the first for new events, or the path of a key file.
         """
         greenlets = patched_by()
         if greenlets is not None:
@@ -105,6 +110,7 @@ class EventLog:
         self._event_bytes_max = event_bytes_max
         self._close_timeout_s = close_timeout_s
         self._config = producer_config(service, kafka) | dict(kafka_config or {})
+        self._pii = as_keys(pii_keys)
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
@@ -112,6 +118,7 @@ class EventLog:
         self._sleep = sleep
         self._make_producer: ProducerFactory = make_producer or connect
         self._closed = False
+        self._sinks: list[Sink] = []
         self._processes: dict[int, ProcessLog] = {}
         self._process: ProcessLog | None = None
         atexit.register(_close_if_alive, weakref.ref(self))
@@ -121,7 +128,8 @@ class EventLog:
         """Make one from the environment; arguments given here win.
 
         HEADRACE_SERVICE, HEADRACE_KAFKA (both needed), HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0),
-        HEADRACE_SPOOL, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings). Raises ValueError.
+        HEADRACE_SPOOL, HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka
+        settings). Raises ValueError.
         """
         env = os.environ
         settings: dict[str, Any] = {
@@ -132,10 +140,9 @@ class EventLog:
             "spool": env.get("HEADRACE_SPOOL") or None,
         }
         if env.get("HEADRACE_KAFKA_CONFIG"):
-            try:
-                settings["kafka_config"] = dict(json.loads(env["HEADRACE_KAFKA_CONFIG"]))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"HEADRACE_KAFKA_CONFIG must be a JSON object of settings: {error}") from error
+            settings["kafka_config"] = settings_from_json(env["HEADRACE_KAFKA_CONFIG"], "HEADRACE_KAFKA_CONFIG")
+        if "pii_keys" not in overrides:
+            settings["pii_keys"] = keys_from_env(env)
         settings |= overrides
         for name in ("service", "kafka"):
             if not settings[name]:
@@ -151,7 +158,7 @@ class EventLog:
         """
         try:
             process = self._process
-            if process is None or process.generation != forks.generation():
+            if process is None or process.generation != forks.current:
                 process = self._process_here()
             return self._emit(process, event, args, kwargs)
         except Exception:
@@ -169,6 +176,10 @@ class EventLog:
                     raise TypeError(f"emit() takes an event or an event class, not {type(event).__name__}")
                 reason = "invalid"
                 event = event(*args, **kwargs)
+                reason = "internal"
+            if isinstance(event, PersonalEvent):
+                reason = "pii_key"
+                event = event.with_tokens(self._pii.token)
                 reason = "internal"
             size = event.body_bytes
             if size > self._event_bytes_max:
@@ -223,6 +234,7 @@ class EventLog:
         if first and process.queue.durability == "memory":
             for _ in range(process.queue.depth()[0]):
                 process.drop("undelivered")
+        process.reporter.stop(max(deadline - self._monotonic(), 0.5), self._monotonic, lambda: self._sleep(_POLL_S))
         return done
 
     def counts(self) -> Counts:
@@ -231,6 +243,20 @@ class EventLog:
         if process is None or process.generation != forks.generation():
             return Counts(durability="memory" if self._spool is None else "disk")
         return process.counts()
+
+    def readings(self) -> Readings:
+        """Return what the instruments show: the counts, the queue's bytes and age, and when it would drop events."""
+        process = self._process
+        if process is None or process.generation != forks.generation():
+            return Readings(self.counts())
+        return process.readings()
+
+    def report_to(self, sink: Sink) -> None:
+        """Give a sink this log's readings once a second from now on, in each process that emits, on a thread."""
+        self._sinks.append(sink)
+        process = self._process
+        if process is not None and process.generation == forks.generation() and process.started:
+            process.reporter.start()
 
     def __enter__(self) -> Self:
         return self
@@ -294,7 +320,9 @@ class EventLog:
             make_shipper=functools.partial(make_shipper, queue),
             adopter=adopter,
             session_id=session_id,
+            sinks=self._sinks,
             clock_ns=self._clock_ns,
+            monotonic=self._monotonic,
             randomness=self._randomness,
         )
 

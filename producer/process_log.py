@@ -7,15 +7,19 @@ no other lock, and nothing that waits.
 import _thread
 import contextlib
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from headrace.schemas.event import ID_BYTES, Envelope, Event
 from headrace.schemas.uuid7 import Uuid7
 
+from .counts import Counts
+from .forecast import Forecast
 from .queues import Queue
+from .readings import Readings, Sink
 from .record import Record
+from .reporter import Reporter
 from .shipper import Shipper
 from .spool.adoption import Adopter
 
@@ -24,36 +28,6 @@ _SIDE_MAX = 10_000
 # A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
-
-
-LOST_AFTER_ACCEPTANCE = frozenset({"refused", "undelivered", "expired", "damaged", "unreadable"})
-
-
-@dataclass
-class Counts:
-    """What one process's event log did. Plain numbers, read without stopping anything."""
-
-    durability: str
-    accepted: int = 0
-    acked: int = 0
-    queued: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    """By reason. Not accepted: not_an_event, invalid, oversize, full, shed (its class is refused already), disk_full,
-    unwritable, closed, forked, internal. Accepted and lost: refused (by Kafka), undelivered (at exit, memory only),
-    expired, damaged, unreadable."""
-    restarts: int = 0
-    """How often delivery failed and began again from the lowest record that was not acknowledged."""
-    schemas_failed: int = 0
-    adopted: int = 0
-    """Events of dead processes that this one delivered; they are in none of the other numbers."""
-    adopted_lost: dict[str, int] = field(default_factory=dict)
-    """Events of dead processes that could not be delivered, by reason: refused, expired, damaged, unreadable."""
-    last_error: str | None = None
-
-    @property
-    def emitted(self) -> int:
-        """How many events were given to emit(): accepted, or dropped there."""
-        return self.accepted + sum(n for reason, n in self.dropped.items() if reason not in LOST_AFTER_ACCEPTANCE)
 
 
 class ProcessLog:
@@ -70,7 +44,9 @@ class ProcessLog:
         make_shipper: Callable[[Callable[[], None]], Shipper],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
+        sinks: Sequence[Sink] = (),
         clock_ns: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
         randomness: Callable[[int], bytes],
     ) -> None:
         self.generation = generation
@@ -82,92 +58,106 @@ class ProcessLog:
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
         self._seqs: dict[str, int] = {}
+        self._topics: dict[str, str] = {}  # by event type
         self._lock = threading.RLock()
         self._busy = False
         self._side: deque[tuple[Event, bytes | None] | str] = deque()
         self._started = False
         self._let_go = False
         self._inline = threading.Lock()
+        self._monotonic = monotonic
+        self._forecast = Forecast()
+        self._forecasting = threading.Lock()
+        self.reporter = Reporter(sinks, self.readings)
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self.closed = False
 
     def put(self, event: Event, trace_id: bytes | None) -> bool:
-        """Number, encode and queue an event; return whether it was accepted."""
-        return self._enter((event, trace_id))
-
-    def drop(self, reason: str) -> None:
-        """Count an event that was not accepted, or that was lost after it was."""
-        self._enter(reason)
-
-    def _enter(self, item: tuple[Event, bytes | None] | str) -> bool:
-        """Handle one item under the lock, or leave it to the outer frame when this thread is already inside.
+        """Number, encode and queue an event; return whether it was accepted.
 
         The lock is re-entrant, so that a signal handler or a __del__ that runs between any two steps of an emit() of
-        the same thread gets in; it then finds `_busy` set and leaves its event on the side.
+        the same thread gets in; it then finds `_busy` set and leaves its event on the side, for the outer frame.
         """
         with self._lock:
             if self._busy:
-                if len(self._side) >= _SIDE_MAX:
-                    return False
-                self._side.append(item)
-                return True
-            accepted = self._guarded(item)
-            while self._side:
-                self._busy = True
-                try:
-                    while self._side:
-                        self._handle(self._side.popleft(), force=True)
-                finally:
-                    self._busy = False
+                return self._aside((event, trace_id))
+            self._busy = True
+            try:
+                accepted = self._queue_event(event, trace_id)
+            finally:
+                self._busy = False
+            if self._side:
+                self._take_side()
             return accepted
 
-    def _guarded(self, item: tuple[Event, bytes | None] | str) -> bool:
-        self._busy = True
-        try:
-            return self._handle(item, force=False)
-        finally:
-            self._busy = False
+    def drop(self, reason: str) -> None:
+        """Count an event that was not accepted, or that was lost after it was."""
+        with self._lock:
+            if self._busy:
+                self._aside(reason)
+                return
+            self._count(reason)
+            if self._side:
+                self._take_side()
 
-    def _handle(self, item: tuple[Event, bytes | None] | str, *, force: bool) -> bool:
-        if isinstance(item, str):
-            self.dropped[item] = self.dropped.get(item, 0) + 1
+    def _aside(self, item: tuple[Event, bytes | None] | str) -> bool:
+        if len(self._side) >= _SIDE_MAX:
             return False
-        if not self._queue_event(*item, force=force):
-            return False
-        self.accepted += 1
-        if not self._started:
-            self._start()
-        self.shipper.nudge()
+        self._side.append(item)
         return True
 
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool) -> bool:
+    def _take_side(self) -> None:
+        """Handle what came while this thread was inside; what comes meanwhile goes to the side again."""
+        while self._side:
+            self._busy = True
+            try:
+                while self._side:
+                    item = self._side.popleft()
+                    if isinstance(item, str):
+                        self._count(item)
+                    else:
+                        self._queue_event(*item, force=True)
+            finally:
+                self._busy = False
+
+    def _count(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
         if self.closed:
-            self.dropped["closed"] = self.dropped.get("closed", 0) + 1
+            self._count("closed")
             return False
         now_us = self._clock_ns() // 1000
+        now_ms = now_us // 1000
         occurred_us = event.occurred_us()
         if occurred_us is None:
-            occurred_us = now_us
-        topic = self._topic_of(event.TYPE)
+            occurred_us, timestamp_ms = now_us, now_ms
+        else:
+            timestamp_ms = kafka_timestamp_ms(occurred_us // 1000, now_ms)
+        topic = self._topics.get(event.TYPE) or self._topics.setdefault(event.TYPE, self._topic_of(event.TYPE))
         # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
         seq = self._seqs.get(topic, 0) + 1
         self._seqs[topic] = seq
-        now_ms = now_us // 1000
+        envelope = self.envelope
         record = Record(
             topic,
-            event.kafka_key(self.envelope.service),
-            event.kafka_value(self.envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
-            kafka_timestamp_ms(occurred_us // 1000, now_ms),
+            event.kafka_key(envelope.service),
+            event.kafka_value(envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
+            timestamp_ms,
             seq,
             event.SCHEMA,
             event.TYPE,
         )
-        if self.queue.append(record, force=force):
-            return True
-        refusal = self.queue.refusal
-        self.dropped[refusal] = self.dropped.get(refusal, 0) + 1
-        return False
+        if not self.queue.append(record, force=force):
+            self._count(self.queue.refusal)
+            return False
+        self.accepted += 1
+        if not self._started:
+            self._start()
+        if self.shipper.idle:
+            self.shipper.nudge()
+        return True
 
     def _start(self) -> None:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
@@ -180,6 +170,7 @@ class ProcessLog:
         if self.adopter is not None:
             with contextlib.suppress(RuntimeError):
                 _thread.start_new_thread(self.adopter.run, ())
+        self.reporter.start()
 
     @property
     def started(self) -> bool:
@@ -226,6 +217,21 @@ class ProcessLog:
             adopted=0 if adopter is None else adopter.delivered,
             adopted_lost={} if adopter is None else dict(adopter.losses),
             last_error=self.shipper.last_error or (None if adopter is None else adopter.last_error),
+        )
+
+    def readings(self) -> Readings:
+        """Return what the instruments show now."""
+        now_ms = self._clock_ns() // 1_000_000
+        oldest_ms, usage = self.queue.oldest_ms(), self.queue.usage()
+        with self._forecasting:
+            seconds = self._forecast.add(self._monotonic(), self.queue.levels(now_ms))
+        return Readings(
+            counts=self.counts(),
+            queued_bytes=self.queue.depth()[1],
+            oldest_waiting_s=0.0 if oldest_ms is None else max(now_ms - oldest_ms, 0) / 1000,
+            spool_bytes=None if usage is None else usage[0],
+            spool_bytes_max=None if usage is None else usage[1],
+            seconds_until_drop=seconds,
         )
 
 

@@ -5,11 +5,13 @@ Neither waits for the other, and no lock is shared between them: each counter ha
 changed by single operations that Python makes atomic.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from .forecast import CLASSES, Level
 from .record import Record
 
 
@@ -49,6 +51,16 @@ class Queue(Protocol):
 
     def lowest_unacked(self) -> int:
         """Return the lowest position that is not acknowledged: all below are delivered. For the reading side."""
+
+    def oldest_ms(self) -> int | None:
+        """Return when what waits longest was appended (Unix milliseconds, about); None: nothing waits, as far as
+        the reading side knows. Any thread may ask."""
+
+    def levels(self, now_ms: int) -> list[Level]:
+        """Return how near each bound is, always in the same order. Any thread may ask."""
+
+    def usage(self) -> tuple[int, int] | None:
+        """Return the bytes of the whole spool folder and their bound; None where there is none. Any thread may ask."""
 
     def tend(self) -> None:
         """Do what upkeep there is. The reading thread calls it all the time."""
@@ -130,6 +142,25 @@ class MemoryQueue:
             return next(iter(self._read))  # read in order, so the first that is left is the lowest
         unread = self._unread
         return unread[0][0] if unread else self._appended
+
+    def oldest_ms(self) -> int | None:
+        """Return the timestamp of the first record that waits."""
+        for waiting in (self._read.values(), (record for _, record in self._unread)):
+            with contextlib.suppress(RuntimeError):  # it changed while we looked: then nothing waits for long
+                for record in waiting:
+                    return record.timestamp_ms
+        return None
+
+    def levels(self, now_ms: int) -> list[Level]:  # noqa: ARG002 - the contract's; nothing expires in memory
+        """Return the two bounds."""
+        records, size = self.depth()
+        return [
+            Level(CLASSES, self._records_max - records, (records,)),
+            Level(CLASSES, self._bytes_max - size, (size,)),
+        ]
+
+    def usage(self) -> None:
+        """Return None: there is no spool."""
 
     def tend(self) -> None:
         """Do nothing: memory needs no upkeep."""

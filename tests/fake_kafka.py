@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from headrace.archiver.records import record_batch
 from headrace.archiver.source import (
+    NO_NOTES,
     Assignee,
     OffsetLost,
     Reached,
@@ -78,6 +79,7 @@ class FakeSource:
         self.reading: dict[TopicPartition, int] = {}
         self.told_end: set[TopicPartition] = set()
         self.committed: dict[TopicPartition, int] = {}
+        self.notes: dict[TopicPartition, str] = {}
         self.pending_calls: list[tuple[str, list[TopicPartition]]] = []
         self.stale: list[SourceEvent] = []
         self.closed = False
@@ -148,8 +150,11 @@ class FakeSource:
             self.reading[partition] = start.offset
             self.told_end.discard(partition)
 
-    def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def commit_offsets(
+        self, offsets: Mapping[TopicPartition, int], notes: Mapping[TopicPartition, str] = NO_NOTES
+    ) -> None:
         self.committed.update(offsets)
+        self.notes.update(notes)
 
     def close(self) -> None:
         self.assignee.revoked(sorted(self.reading))

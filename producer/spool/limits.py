@@ -7,9 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from ..forecast import CLASSES, Level
+
 Class = Literal["low", "normal", "high"]
 
 _REFUSED_AT = {"low": 1, "normal": 2, "high": 3}
+_SHARES = {"low": 0.7, "normal": 0.85, "high": 1.0}
 DEFAULT_CLASSES: Mapping[str, Class] = MappingProxyType({"feed_load": "low", "login": "high", "error": "high"})
 
 
@@ -100,6 +103,7 @@ class Gate:
         self._usage = Usage(0, 0)
         self._level = 0
         self._low_disk = False
+        self.open = True  # whether refusal() has nothing against any event: the hot path looks at this alone
         self.look()
 
     def look(self) -> None:
@@ -118,6 +122,21 @@ class Gate:
         fits = usage.spool_bytes + size <= self._limits.bytes_max
         return fits and usage.free_bytes - size >= self._limits.free_bytes_min
 
+    @property
+    def spool_bytes(self) -> int:
+        """What the folder takes, as it was last measured."""
+        return self._usage.spool_bytes
+
+    def levels(self, own_bytes: int) -> list[Level]:
+        """Return how near the bounds of bytes are. `own_bytes`: what the asking process's events take, which grows
+        evenly, while files come in large steps."""
+        used, limits = self._usage, self._limits
+        rising = (used.spool_bytes, own_bytes)
+        return [
+            *(Level((each,), _SHARES[each] * limits.bytes_max - used.spool_bytes, rising) for each in CLASSES),
+            Level(CLASSES, used.free_bytes - limits.free_bytes_min, (-used.free_bytes,)),
+        ]
+
     def refusal(self, event_type: str) -> str | None:
         """Return why an event of this type is refused now: full, shed (only its class is), disk_full; or None."""
         if self._low_disk:
@@ -129,5 +148,6 @@ class Gate:
 
     def _decide(self) -> None:
         share = self._usage.spool_bytes / self._limits.bytes_max
-        self._level = (share >= 0.7) + (share >= 0.85) + (share >= 1.0)
+        self._level = sum(share >= each for each in _SHARES.values())
         self._low_disk = self._usage.free_bytes < self._limits.free_bytes_min
+        self.open = not (self._level or self._low_disk)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from ..forecast import Level
 from ..record import Record
 from .chain_reader import ChainReader, schemas_before
 from .cursor import Cursor, read_cursor, start_of, write_cursor
@@ -9,7 +10,8 @@ from .limits import SpoolLimits
 from .ownership import Owned
 from .segment_files import chain_of
 
-_TEND_S = 1.0
+# Adopters die too, and what one delivered since its last cursor goes again: no emit() waits for this, so it is often.
+_TEND_S = 0.1
 
 
 class OrphanQueue:
@@ -84,8 +86,19 @@ class OrphanQueue:
             return 0, 0
         return self._reader.waiting() + (not self._reader.at_end), 0
 
+    def oldest_ms(self) -> int | None:
+        """Return when what waits longest was appended. For the reading side."""
+        return None if self._reader is None else self._reader.oldest_ms()
+
+    def levels(self, now_ms: int) -> list[Level]:  # noqa: ARG002 - the contract's
+        """Return nothing: it only shrinks."""
+        return []
+
+    def usage(self) -> None:
+        """Return None: the process's own queue tells."""
+
     def tend(self) -> None:
-        """Move the cursor and remove what lies before it, once a second."""
+        """Move the cursor and remove what lies before it, ten times a second."""
         now = self._monotonic()
         if self._reader is None or now < self._next_tend:
             return

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import forks
+from ..forecast import CLASSES, Level
 from ..record import Record
 from . import ownership
 from .chain_reader import ChainReader, Start
@@ -50,7 +51,7 @@ class SpoolQueue:
         self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._allocator = allocator
-        self._generation = forks.generation()
+        self._generation = forks.current
         self._session_id = session_id
         self._gate = Gate(spool, limits)
         self._owned: Owned = ownership.make_folder(ownership.service_folder(spool, service), host, session_id)
@@ -77,12 +78,15 @@ class SpoolQueue:
         self._synced_to = HEADER_BYTES
         self._written: Cursor | None = None
         self._next_tend = float("-inf")
+        self._oldest_ms: int | None = None
         self._reader = ChainReader(
             Start(self._segment, HEADER_BYTES, 0),
             self._schemas,
             clock_ms=lambda: clock_ns() // 1_000_000,
             age_ms_max=int(limits.age_s_max * 1000),
         )
+        self.ack: Callable[[int], None] = self._reader.ack  # without a call between: each record takes it
+        """Forget a record that was read."""
 
     @property
     def folder(self) -> Path:
@@ -99,13 +103,14 @@ class SpoolQueue:
     def append(self, record: Record, *, force: bool = False) -> bool:
         """Take a record, or return False and say why in `refusal`; `force` goes beyond the bounds of classes."""
         topic, key, value, timestamp_ms, seq, schema_text, event_type = record
-        if forks.generation() != self._generation:
+        if forks.current != self._generation:
             self.refusal = "forked"  # a child that was forked inside of an append: the parent's files are not its own
             return False
-        reason = None if force else self._gate.refusal(event_type)
-        if reason is not None:
-            self.refusal = reason
-            return False
+        if not (self._gate.open or force):
+            reason = self._gate.refusal(event_type)
+            if reason is not None:
+                self.refusal = reason
+                return False
         name = self._topics.get(topic)
         if name is None:
             name = self._topics[topic] = topic.encode()
@@ -185,10 +190,6 @@ class SpoolQueue:
         """Return the next records with their positions."""
         return [] if self._closed else self._reader.read(records_max)
 
-    def ack(self, position: int) -> None:
-        """Forget a record that was read."""
-        self._reader.ack(position)
-
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""
         self._reader.rewind()
@@ -205,6 +206,20 @@ class SpoolQueue:
         """Return how many records are not acknowledged, and their bytes on disk."""
         done, done_bytes = self._reader.done, self._reader.done_bytes
         return self._segment.tail[1] - done, max(self._appended_bytes - done_bytes, 0)
+
+    def usage(self) -> tuple[int, int]:
+        """Return what all processes of the host have in the spool, as it was last measured, and may have."""
+        return self._gate.spool_bytes, self._limits.bytes_max
+
+    def oldest_ms(self) -> int | None:
+        """Return when what waits longest was appended, as of the last upkeep."""
+        return self._oldest_ms
+
+    def levels(self, now_ms: int) -> list[Level]:
+        """Return how near the bounds of bytes and of age are."""
+        oldest_s = 0.0 if self._oldest_ms is None else max(now_ms - self._oldest_ms, 0) / 1000
+        aging = Level(CLASSES, self._limits.age_s_max - oldest_s, (oldest_s,))
+        return [*self._gate.levels(self.depth()[1]), aging]
 
     def tend(self) -> None:
         """Prepare the next segment at once when it is needed soon; the rest of the upkeep once a second."""
@@ -262,6 +277,7 @@ class SpoolQueue:
     def _follow(self) -> None:
         """Write the cursor, then remove the segments that lie wholly before it."""
         position, low, offset = self._reader.lowest()
+        self._oldest_ms = self._reader.oldest_ms()
         cursor = Cursor(low.number, offset, position)
         if cursor != self._written:
             write_cursor(self._folder, cursor)

@@ -123,7 +123,7 @@ class Archive:
 
 
 def _take(log: ArchiveLog, entry: Mapping[str, Any], seq: int) -> None:
-    assert entry["kind"] in ("commit", "intent", "rewrite"), f"slot {seq} is a {entry['kind']}"
+    assert entry["kind"] in ("commit", "seal"), f"slot {seq} is a {entry['kind']}"
     for span in entry["spans"]:
         identity = Identity(entry["topic_id"], span["partition"], span["lineage"])
         assert identity not in log.closed, f"slot {seq}: {identity} was closed"

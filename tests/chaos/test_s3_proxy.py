@@ -22,8 +22,8 @@ def proxy(servers: Servers) -> Iterator[S3Proxy]:
 
 
 @pytest.fixture
-def store(servers: Servers, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> S3Store:
-    """The adapter, through the proxy; small pauses between its own tries."""
+def store(servers: Servers, proxy: S3Proxy) -> S3Store:
+    """The adapter, through the proxy."""
     return S3Store(
         servers.store_url,
         endpoint_url=proxy.endpoint,

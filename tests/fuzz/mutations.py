@@ -19,9 +19,12 @@ numbers = st.one_of(
     st.integers(-3, 40),
     st.sampled_from([2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30, 0.5, 1e308, float("nan")]),
 )
-scalars = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=6), st.sampled_from(["commit", "seal", "rewrite", "expire", "intent", "moved"]))
+kinds = st.sampled_from(["commit", "seal", "rewrite", "expire", "intent", "moved"])
+scalars = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=6), kinds)
 json_values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4), max_leaves=8
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=8,
 )
 
 
@@ -78,7 +81,7 @@ def _changed(draw: st.DrawFn, value: Any) -> Any:
                     lambda: [_changed(draw, value[at])],
                     lambda: [_changed(draw, value[at])],
                     lambda: [value[at], value[at]],
-                    lambda: [],
+                    list,
                 ]
             )
         )

@@ -1,4 +1,4 @@
-"""The surfaces, each with the property that holds for whatever comes in. A surface returns a line that says what it saw."""
+"""The surfaces, each with the property that holds whatever comes in. Each returns a line that says what it saw."""
 
 import json
 import os
@@ -31,9 +31,9 @@ from fuzz.mutations import damaged, damaged_json, json_values
 from headrace.archiver import parquet_file
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.config import ArchiverConfig
+from headrace.archiver.flush_buffer import BuiltFile
 from headrace.archiver.log_entries import Entry, Gap, LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
-from headrace.archiver.flush_buffer import BuiltFile
 from headrace.archiver.parquet_file import FileCorrupt, footer_bytes, footer_of, read_file
 from headrace.archiver.restore import DigestMismatch, check_part, restore_records
 from headrace.archiver.s3 import parse_url
@@ -44,7 +44,12 @@ from headrace.producer import EventLog
 
 def fuzz(property_: Callable[..., None], examples: int, number: int) -> None:
     """Run a property of Hypothesis's, the same way each time for one seed; a failure is shrunk and raised."""
-    checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
+    checks = [
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+    ]
     seed(number)(
         settings(
             max_examples=examples,
@@ -95,14 +100,18 @@ def small_log() -> SmallArchive:
     first = made.commit([Rec(0, o, pin_value(o)) for o in range(3, 6)], gaps={1: [Gap(3, 5, "retention")]}, ends={1: 5})
     base = Entry("seal", made.topic, made.cluster_id, "", "test:1:0", "2026-11-23T12:00:00.000000Z", topic_id=TOPIC_ID)
     made.append(replace(base, entry_id="s", details={"dt": "2026-11-23", "ends": {"0": 4, "1": 2}}))
-    made.append(replace(base, kind="intent", entry_id="i", details={"adds": ["data/topic=pin/dt=2026-11-23/new.parquet"]}))
-    made.append(replace(base, kind="expire", entry_id="e", details={"removes": [first.files[0].key], "reason": "asked"}))
+    made.append(
+        replace(base, kind="intent", entry_id="i", details={"adds": ["data/topic=pin/dt=2026-11-23/new.parquet"]})
+    )
+    made.append(
+        replace(base, kind="expire", entry_id="e", details={"removes": [first.files[0].key], "reason": "asked"})
+    )
     made.commit([Rec(1, 5, b"not avro")])
     return made
 
 
 def log(examples: int, number: int) -> str:
-    """A log with a damaged entry is refused in its own words, or reads as a log; the entry after it notices the change."""
+    """A log with a damaged entry is refused in its own words, or reads as a log; the next entry notices the change."""
     made = small_log()
     objects = made.memory.objects
     keys = sorted(key for key in objects if key.startswith("log/"))
@@ -139,7 +148,7 @@ def log(examples: int, number: int) -> str:
 
 # -- configuration ----------------------------------------------------------------------------------------------------
 
-SETTINGS_OF_A_PRODUCER = ("SERVICE", "KAFKA", "TOPIC_PREFIX", "STRICT", "SPOOL", "KAFKA_CONFIG")
+SETTINGS_OF_A_PRODUCER = ("SERVICE", "KAFKA", "TOPIC_PREFIX", "STRICT", "PII_KEYS", "KAFKA_CONFIG")
 OPTIONS = sorted(
     {
         option
@@ -151,7 +160,9 @@ OPTIONS = sorted(
 )
 words = st.one_of(
     st.sampled_from(OPTIONS),
-    st.sampled_from(["0", "-1", "1e9", "nan", "inf", "99999999999999999999", "", "s3://b/p", "s3:///", "a:b", "stdout"]),
+    st.sampled_from(
+        ["0", "-1", "1e9", "nan", "inf", "99999999999999999999", "", "s3://b/p", "s3:///", "a:b", "stdout"]
+    ),
     st.text(max_size=8),
 )
 variables = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -182,7 +193,9 @@ def config(examples: int, number: int) -> str:
     def environment(chosen: dict[str, str]) -> None:
         remember(chosen)
         chosen = {name: value for name, value in chosen.items() if name != "SPOOL"}  # it would make folders
-        with mock.patch.dict(os.environ, {f"HEADRACE_{name}": LONG.get(value, value) for name, value in chosen.items()}, clear=True):
+        with mock.patch.dict(
+            os.environ, {f"HEADRACE_{name}": LONG.get(value, value) for name, value in chosen.items()}, clear=True
+        ):
             try:
                 EventLog.from_env(service="web").close(timeout_s=0)
             except ValueError:

@@ -1,7 +1,7 @@
 """Each surface is fuzzed in a process of its own with bounded memory: it must end by itself, with nothing found.
 
-`seeds.json` holds the seeds that every run uses; one at which something was found is added to it. HEADRACE_FUZZ_EXAMPLES
-makes a run longer, HEADRACE_FUZZ_SEED adds another seed.
+`seeds.json` holds the seeds that every run uses; one at which something was found is added to it.
+HEADRACE_FUZZ_EXAMPLES makes a run longer, HEADRACE_FUZZ_SEED adds another seed.
 """
 
 import json
