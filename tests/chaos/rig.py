@@ -17,6 +17,7 @@ from headrace.local import Instance, LocalError
 
 STORE_MIB = 1024
 TMP_MIB = 24
+START_KEPT_S = 5.0  # several times the interval at which the local broker writes down where its logs start
 PERSIST_S = 300.0
 RETRY_S = 0.5
 
@@ -77,6 +78,7 @@ class Rig:
         self.store_disk = self._disk("instance/s3/data", STORE_MIB) if disks else None
         self.tmp_disk = self._disk("tmp", TMP_MIB) if disks else None
         self.instance = Instance(folder / "instance", env=os.environ)
+        self._broker = threading.Lock()  # held while the broker is broken, and where it must not be
 
     def _disk(self, name: str, mib: int) -> SmallDisk:
         self._mounts.append(SmallDisk(self.folder / name, mib))
@@ -98,18 +100,19 @@ class Rig:
 
     def break_broker(self, how: str) -> None:
         """End the broker by SIGKILL or in the proper way, and start it again."""
-        for attempt in (1, 2, 3):
-            try:
-                if how == "kill":
-                    self.instance.kill_kafka()
-                    self.instance.start_kafka()
+        with self._broker:
+            for attempt in (1, 2, 3):
+                try:
+                    if how == "kill":
+                        self.instance.kill_kafka()
+                        self.instance.start_kafka()
+                    else:
+                        self.instance.restart_kafka()
+                except LocalError:
+                    if attempt == 3:
+                        raise
                 else:
-                    self.instance.restart_kafka()
-            except LocalError:
-                if attempt == 3:
-                    raise
-            else:
-                return
+                    return
 
     # Topics. The broker may be down at any moment, so each is tried until it is answered.
 
@@ -151,14 +154,19 @@ class Rig:
         persist(delete, f"deleting {topic}")
 
     def delete_records(self, topic: str, before: dict[int, int]) -> None:
-        """Have Kafka forget all records of partitions below an offset, as retention does."""
+        """Have Kafka forget all records of partitions below an offset, as retention does, and for good.
+
+        A broker that is killed right after it may have them again: it writes down only now and then where a log starts.
+        """
 
         def delete() -> None:
             wanted = [TopicPartition(topic, partition, offset) for partition, offset in before.items()]
             for future in self._admin.delete_records(wanted, request_timeout=10, operation_timeout=10).values():
                 future.result()
 
-        persist(delete, f"deleting records of {topic}")
+        with self._broker:
+            persist(delete, f"deleting records of {topic}")
+            threading.Event().wait(START_KEPT_S)
 
 
 def persist(action: Callable[[], T], what: str) -> T:
