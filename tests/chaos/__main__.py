@@ -1,4 +1,4 @@
-"""`python -m chaos`: break real processes for a while, and judge what the archive has then."""
+"""`python -m chaos`: break real processes for a while, and judge what the archive has then. `--soak`: does it grow?"""
 
 import argparse
 import os
@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 from chaos.plan import LONG, SHORT
-from chaos.rig import SmallDisk
+from chaos.rig import Rig, SmallDisk
 from chaos.run import Run, Settings
+from chaos.soak import Soak
+from chaos.soak_plot import draw
 from chaos.tally import QUOTAS_OF_40_MINUTES
 
 DRAIN_S = 240.0  # of the time asked for, what the last rounds need to heal and to be judged
@@ -26,6 +28,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lanes", type=int, default=4, help="rounds that run side by side (default 4)")
     parser.add_argument("--events-per-s", type=int, default=120, help="in each lane (default 120)")
     parser.add_argument("--short", action="store_true", help="two lanes, one small round each: what CI runs")
+    parser.add_argument("--soak", action="store_true", help="one archiver that no fault ends: does it grow?")
+    parser.add_argument("--plot", type=Path, default=None, help="where to draw a soak, as PNG")
     parser.add_argument("--dir", type=Path, default=None, help="where to keep logs and servers (default: a new folder)")
     return parser.parse_args()
 
@@ -42,6 +46,26 @@ def settings_of(asked: argparse.Namespace) -> Settings:
     return Settings(seed, seconds, asked.lanes, asked.events_per_s, LONG, (30, 60), (80, 150), quotas)
 
 
+def soak(asked: argparse.Namespace, folder: Path, seed: int) -> bool:
+    """Run a soak, and return whether all was archived and nothing grew."""
+    rig = Rig(folder, disks=SmallDisk.possible(folder / "probe"))
+    run = Soak(rig, seed=seed, seconds=asked.minutes * 60, events_per_s=asked.events_per_s)
+    try:
+        rig.up()
+        verdict = run.run()
+    finally:
+        rig.down()
+        if asked.plot and run.samples:
+            draw(run.samples, run.faults, asked.plot)
+    run.tally.end_round(verdict)
+    print("\n".join(run.tally.lines()))
+    growths = run.growths()
+    print(f"{len(run.samples)} worker processes, {len(growths)} of them judged:")
+    for growth in growths:
+        print(f"  {growth}: {'flat' if growth.flat else 'GROWS'}")
+    return verdict.good and bool(growths) and all(growth.flat for growth in growths)
+
+
 def main() -> int:
     asked = arguments()
     settings = settings_of(asked)
@@ -55,6 +79,10 @@ def main() -> int:
             os.execvp("unshare", ["unshare", "-Urm", *again])
     began = time.monotonic()
     print(f"seed {settings.seed}; logs and servers in {folder}", flush=True)
+    if asked.soak:
+        good = soak(asked, folder, settings.seed)
+        print("the soak is flat" if good else "FAILED: see above")
+        return 0 if good else 1
     run = Run(settings, folder, lambda line: print(line, flush=True))
     good = run.run()
     for problem in run.problems:

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from random import Random
 
-from confluent_kafka import KafkaException
-from kafka_oracle import TopicView, read_topic
-
 from chaos.archiver_process import ArchiverProcess, send, state_of
 from chaos.journal_producer import JournalProducer
 from chaos.oracle import Archive, ArchiveLog, InjectedGap, Verdict, judge
@@ -27,7 +24,6 @@ DRAINED_S = 900.0
 HIT_S = 60.0
 MORE_HITS_S = 12.0
 EXIT_SERVER = 3
-KAFKA_READS_MAX = 8
 
 NO_MEMFD = "import os\n\nif hasattr(os, 'memfd_create'):\n    del os.memfd_create\n"
 
@@ -160,7 +156,7 @@ class BrokenRound:
             self._producer.journal,
             gave_up=self._producer.failed,
             injected=self._injected,
-            kafka=self._read_kafka(),
+            kafka=self._rig.read(self._topic),
             topic_id=self._topic_id,
         )
 
@@ -391,11 +387,3 @@ class BrokenRound:
                 state = f"log {self._log()}\nproducer ends {self._producer.ends(self._topic_id)}\ngaps {self._injected}"
                 raise AssertionError(f"not within {timeout_s} s: {what}\n{state[:3000]}\n{self._archiver.tail()}")
             self._sleep(0.25)
-
-    def _read_kafka(self) -> TopicView:
-        for _ in range(KAFKA_READS_MAX - 1):
-            try:
-                return read_topic(self._rig.kafka, self._topic)
-            except (AssertionError, KafkaException, KeyError):  # the broker is down just now
-                self._sleep(5)
-        return read_topic(self._rig.kafka, self._topic)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from kafka_oracle import TopicView, read_topic
 
 from headrace.local import Instance, LocalError
 
@@ -153,6 +154,11 @@ class Rig:
 
         persist(delete, f"deleting {topic}")
 
+    def read(self, topic: str) -> TopicView:
+        """Read all that a topic still shows."""
+        with self._broker:
+            return persist(lambda: read_topic(self.kafka, topic), f"reading {topic}")
+
     def delete_records(self, topic: str, before: dict[int, int]) -> None:
         """Have Kafka forget all records of partitions below an offset, as retention does, and for good.
 
@@ -176,7 +182,7 @@ def persist(action: Callable[[], T], what: str) -> T:
     while True:
         try:
             return action()
-        except (KafkaException, KeyError) as error:
+        except (KafkaException, KeyError, AssertionError) as error:
             if time.monotonic() > until:
                 raise AssertionError(f"{what}: no success in {PERSIST_S} s; last: {error}") from error
             never.wait(RETRY_S)

@@ -112,14 +112,14 @@ class S3Proxy:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def begin(self, faults: Iterable[S3Fault]) -> None:
-        """Break requests by these faults in their order, and by the same again after the last one."""
+    def begin(self, faults: Iterable[S3Fault], *, again: bool = True) -> None:
+        """Break requests by these faults in their order; `again`: and by the same after the last one."""
         listed = list(faults)
         for fault in listed:
             if fault.method not in FAULTS[fault.name][0].split():
                 raise ValueError(f"no fault {fault.name} for {fault.method}")
         with self._lock:
-            self._faults = itertools.cycle(listed)
+            self._faults = itertools.cycle(listed) if again else iter(listed)
             self._advance()
 
     def _advance(self) -> None:
