@@ -126,7 +126,7 @@ def faults(seed: int) -> Iterator[S3Fault | str]:
 
 
 class Soak:
-    """Runs once. `samples` holds what was read of each process, by pid; `faults` the moments at which something broke."""
+    """Runs once. `samples` holds what was read of each process, by pid; `faults` when something was broken."""
 
     def __init__(self, rig: Rig, *, seed: int, seconds: float, events_per_s: int) -> None:
         self.tally = Tally()

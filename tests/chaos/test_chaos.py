@@ -1,4 +1,4 @@
-"""The short chaos run, as it is run by hand: real processes, killed, paused, cut off, with full disks; nothing is lost."""
+"""The short chaos run, as it is run by hand: real processes killed, paused and cut off, disks full; nothing is lost."""
 
 import os
 import re
