@@ -1,6 +1,5 @@
 """What the event log asks of librdkafka, and the one place where a producer is made."""
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -34,17 +33,3 @@ def producer_config(service: str, kafka: str) -> dict[str, Any]:
         "queue.buffering.max.kbytes": 64 << 10,
         "logger": logging.getLogger("headrace.producer.librdkafka"),
     }
-
-
-def settings_from_json(text: str, where: str) -> dict[str, Any]:
-    """Read settings that a person wrote as a JSON object. Raises ValueError, which names `where` they stand."""
-    try:
-        settings = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} must be a JSON object of librdkafka settings: {error}") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"{where} must be a JSON object of librdkafka settings, not {type(settings).__name__}")
-    for name, value in settings.items():
-        if not isinstance(value, str | int | float):
-            raise ValueError(f"{where}: the value of {name!r} must be a text, a number, true or false")
-    return settings

@@ -148,7 +148,10 @@ def log(examples: int, number: int) -> str:
 
 # -- configuration ----------------------------------------------------------------------------------------------------
 
-SETTINGS_OF_A_PRODUCER = ("SERVICE", "KAFKA", "TOPIC_PREFIX", "STRICT", "PII_KEYS", "KAFKA_CONFIG")
+SETTINGS_OF_A_PRODUCER = (
+    *("SERVICE", "KAFKA", "TOPIC_PREFIX", "STRICT", "PII_KEYS", "KAFKA_CONFIG", "SHIP"),
+    *("SPOOL_BYTES_MAX", "SPOOL_AGE_S_MAX", "SPOOL_FREE_BYTES_MIN", "SPOOL_SEGMENT_BYTES", "SPOOL_CLASSES"),
+)
 OPTIONS = sorted(
     {
         option
