@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import functools
 import json
 import os
 import re
@@ -17,12 +16,14 @@ from typing import Any, Literal, ParamSpec, Self
 from headrace.schemas.event import ID_BYTES, Event
 
 from . import forks
+from .auditing import AuditSettings
 from .counts import Counts
 from .greenlets import patched_by
 from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .readings import Readings, Sink
+from .record import Record
 from .shipper import ProducerFactory, Shipper
 from .spool.adoption import Adopter
 from .spool.limits import SpoolLimits
@@ -64,6 +65,7 @@ class EventLog:
         event_bytes_max: int = 900_000,
         close_timeout_s: float = 5.0,
         kafka_config: Mapping[str, Any] | None = None,
+        audit: bool | AuditSettings = False,
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
         randomness: Callable[[int], bytes] = os.urandom,
@@ -75,6 +77,7 @@ class EventLog:
 
         Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
+        `audit` sends audit events to the topic headrace.audit, which must exist.
         """
         greenlets = patched_by()
         if greenlets is not None:
@@ -106,6 +109,7 @@ class EventLog:
         self._queue_bytes_max = queue_bytes_max
         self._event_bytes_max = event_bytes_max
         self._close_timeout_s = close_timeout_s
+        self._audit = (AuditSettings() if audit else None) if isinstance(audit, bool) else audit
         self._config = producer_config(service, kafka) | dict(kafka_config or {})
         self._trace_id = trace_id
         self._clock_ns = clock_ns
@@ -196,7 +200,7 @@ class EventLog:
         process = self._process
         if process is None or process.generation != forks.generation():
             return True
-        target = process.accepted
+        target = process.accepted + process.audits
         deadline = self._monotonic() + timeout_s
         while True:
             if process.queue.depth()[0] == 0 or process.shipper.delivered_to >= target:
@@ -221,11 +225,12 @@ class EventLog:
         first = not process.closed
         process.closed = True
         done = self.flush(timeout_s)
+        if first:
+            process.close_account(lambda: self.flush(max(deadline - self._monotonic(), 0.5)), done=done)
         left = max(deadline - self._monotonic(), 0.5)
         process.stop(left, self._monotonic, lambda: self._sleep(_POLL_S))
         if first and process.queue.durability == "memory":
-            for _ in range(process.queue.depth()[0]):
-                process.drop("undelivered")
+            process.drop_undelivered()
         process.reporter.stop(max(deadline - self._monotonic(), 0.5), self._monotonic, lambda: self._sleep(_POLL_S))
         return done
 
@@ -282,7 +287,7 @@ class EventLog:
         queue: Queue | None = None
         adopter: Adopter | None = None
 
-        def make_shipper(of: Queue, on_refused: Callable[[], None]) -> Shipper:
+        def make_shipper(of: Queue, on_refused: Callable[[int, Record, str], None]) -> Shipper:
             return Shipper(
                 queue=of,
                 config=self._config,
@@ -309,10 +314,11 @@ class EventLog:
             host=self._host,
             topic_of=self._topic_of,
             queue=queue,
-            make_shipper=functools.partial(make_shipper, queue),
+            make_shipper=make_shipper,
             adopter=adopter,
             session_id=session_id,
             sinks=self._sinks,
+            audit=self._audit,
             clock_ns=self._clock_ns,
             monotonic=self._monotonic,
             randomness=self._randomness,

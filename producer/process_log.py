@@ -11,12 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from headrace.schemas.catalog import AUDIT_TOPIC
 from headrace.schemas.event import ID_BYTES, Envelope, Event
+from headrace.schemas.events import Audit
 from headrace.schemas.uuid7 import Uuid7
 
+from .auditing import Auditor, AuditSettings
+from .counted_queue import CountedQueue
 from .counts import Counts
 from .forecast import Forecast
-from .queues import Queue
+from .ledger import Ledger
+from .queues import MemoryQueue, Queue
 from .readings import Readings, Sink
 from .record import Record
 from .reporter import Reporter
@@ -28,6 +33,9 @@ _SIDE_MAX = 10_000
 # A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
+
+Item = tuple[Event, bytes | None] | str | Audit
+"""What comes in under the lock: an event, the reason of a drop, or an audit event of our own."""
 
 
 class ProcessLog:
@@ -41,10 +49,11 @@ class ProcessLog:
         host: str,
         topic_of: Callable[[str], str],
         queue: Queue,
-        make_shipper: Callable[[Callable[[], None]], Shipper],
+        make_shipper: Callable[[Queue, Callable[[int, Record, str], None]], Shipper],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
         sinks: Sequence[Sink] = (),
+        audit: AuditSettings | None = None,
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         randomness: Callable[[int], bytes],
@@ -53,22 +62,31 @@ class ProcessLog:
         self.envelope = Envelope(service=service, host=host, session_id=session_id or randomness(ID_BYTES))
         self.queue = queue
         self.adopter = adopter
-        self.shipper = make_shipper(lambda: self.drop("refused"))
+        self._ledger = Ledger()
+        self._counted = None if audit is None else CountedQueue(queue, self._lost, before=None, next_position=0)
+        self.shipper = make_shipper(queue if self._counted is None else self._counted.as_queue(), self._refused)
         self._topic_of = topic_of
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
-        self._seqs: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
+        """The last number of each topic."""
         self._lock = threading.RLock()
         self._busy = False
-        self._side: deque[tuple[Event, bytes | None] | str] = deque()
+        self._side: deque[Item] = deque()
         self._started = False
         self._let_go = False
         self._inline = threading.Lock()
         self._monotonic = monotonic
         self._forecast = Forecast()
         self._forecasting = threading.Lock()
-        self.reporter = Reporter(sinks, self.readings)
+        self.auditor = None
+        if audit is not None:
+            self.auditor = self._auditor(audit)
+            if adopter is not None:
+                adopter.tell = self.put_audit
+        self.reporter = Reporter(sinks, self.readings, own=self.auditor)
         self.accepted = 0
+        self.audits = 0  # audit events that were queued; `accepted` does not count them
         self.dropped: dict[str, int] = {}
         self.closed = False
 
@@ -80,7 +98,7 @@ class ProcessLog:
         """Count an event that was not accepted, or that was lost after it was."""
         self._enter(reason)
 
-    def _enter(self, item: tuple[Event, bytes | None] | str) -> bool:
+    def _enter(self, item: Item) -> bool:
         """Handle one item under the lock, or leave it to the outer frame when this thread is already inside.
 
         The lock is re-entrant, so that a signal handler or a __del__ that runs between any two steps of an emit() of
@@ -102,17 +120,16 @@ class ProcessLog:
                     self._busy = False
             return accepted
 
-    def _guarded(self, item: tuple[Event, bytes | None] | str) -> bool:
+    def _guarded(self, item: Item) -> bool:
         self._busy = True
         try:
             return self._handle(item, force=False)
         finally:
             self._busy = False
 
-    def _handle(self, item: tuple[Event, bytes | None] | str, *, force: bool) -> bool:
-        if isinstance(item, str):
-            self.dropped[item] = self.dropped.get(item, 0) + 1
-            return False
+    def _handle(self, item: Item, *, force: bool) -> bool:
+        if not isinstance(item, tuple):
+            return self._queue_audit(item) if isinstance(item, Audit) else self._count(item)
         if not self._queue_event(*item, force=force):
             return False
         self.accepted += 1
@@ -123,16 +140,15 @@ class ProcessLog:
 
     def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool) -> bool:
         if self.closed:
-            self.dropped["closed"] = self.dropped.get("closed", 0) + 1
-            return False
+            return self._count("closed")
         now_us = self._clock_ns() // 1000
         occurred_us = event.occurred_us()
         if occurred_us is None:
             occurred_us = now_us
         topic = self._topic_of(event.TYPE)
         # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
-        seq = self._seqs.get(topic, 0) + 1
-        self._seqs[topic] = seq
+        seq = self.seqs.get(topic, 0) + 1
+        self.seqs[topic] = seq
         now_ms = now_us // 1000
         record = Record(
             topic,
@@ -145,8 +161,12 @@ class ProcessLog:
         )
         if self.queue.append(record, force=force):
             return True
-        refusal = self.queue.refusal
-        self.dropped[refusal] = self.dropped.get(refusal, 0) + 1
+        if self._counted is not None:
+            self._ledger.add(topic, seq, seq, self.queue.refusal)
+        return self._count(self.queue.refusal)
+
+    def _count(self, reason: str) -> bool:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
         return False
 
     def _start(self) -> None:
@@ -172,6 +192,84 @@ class ProcessLog:
         with self._inline:
             self.shipper.advance()
 
+    # --- the audit ---
+
+    def put_audit(self, event: Audit) -> bool:
+        """Queue an audit event, also when closed or nearly full; return whether that was possible."""
+        return self._enter(event)
+
+    def _queue_audit(self, event: Audit) -> bool:
+        if self._let_go:
+            return False
+        now_us = self._clock_ns() // 1000
+        seq = self.seqs[AUDIT_TOPIC] = self.seqs.get(AUDIT_TOPIC, 0) + 1
+        event_id = self._ids.next(now_us // 1000)
+        value = event.kafka_value(self.envelope, event_id, seq, now_us, None)
+        key = event.kafka_key(self.envelope.service)
+        record = Record(AUDIT_TOPIC, key, value, now_us // 1000, seq, event.SCHEMA, event.TYPE)
+        if not self.queue.append(record, force=True):
+            return False
+        self.audits += 1
+        if not self._started:
+            self._start()
+        self.shipper.nudge()
+        return True
+
+    def _lost(self, topic: str, first: int, last: int, reason: str) -> None:
+        with self._lock:
+            self._ledger.add(topic, first, last, reason)
+
+    def _refused(self, _position: int, record: Record, _error: str) -> None:
+        """Count an event that Kafka refused for good."""
+        if self._counted is not None:
+            self._counted.refuse(record)
+        self.drop("refused")
+
+    def close_account(self, flush: Callable[[], bool], *, done: bool) -> None:
+        """Send the last audit events, and give them a moment; `done`: all events were delivered."""
+        if self.auditor is None or self._counted is None:
+            return
+        in_memory = isinstance(self.queue, MemoryQueue)
+        if not done and isinstance(self.queue, MemoryQueue):
+            for topic, seq in [*list(self._counted.waiting.values()), *self.queue.unread()]:
+                self._lost(topic, seq, seq, "undelivered")
+        self.auditor.close()
+        if in_memory or done:
+            flush()
+
+    def drop_undelivered(self) -> None:
+        """Count what waits in memory as lost."""
+        for _ in range(self.counts().queued):
+            self.drop("undelivered")
+
+    def _audits_waiting(self) -> int:
+        return 0 if self._counted is None else max(self.audits - self._counted.acked.get(AUDIT_TOPIC, 0), 0)
+
+    def _auditor(self, settings: AuditSettings) -> Auditor:
+        return Auditor(
+            settings,
+            session_id=self.envelope.session_id,
+            durability=lambda: self.queue.durability,
+            numbers=lambda: dict(self.seqs),
+            elsewhere=self._elsewhere,
+            drained=lambda: self.counts().queued == 0,
+            ledger=self._ledger,
+            counted=self._counted,
+            put=self.put_audit,
+            clock_ns=self._clock_ns,
+            monotonic=self._monotonic,
+        )
+
+    def _elsewhere(self) -> dict[str, int]:
+        """Return how many events were dropped of which the ledger does not say which numbers they had, by reason."""
+        found = self.counts().dropped
+        for counts in list(self._ledger.counts.values()):
+            for reason, count in dict(counts).items():
+                found[reason] = found.get(reason, 0) - count
+        return {reason: count for reason, count in found.items() if count > 0}
+
+    # --- the end, and what was done ---
+
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
         """End the threads and let go of the queue. What a thread that does not end in time holds is left as it is."""
         self.shipper.stop()
@@ -193,14 +291,14 @@ class ProcessLog:
 
     def counts(self) -> Counts:
         """Return the counts as they are now."""
-        adopter, dropped = self.adopter, dict(self.dropped)
+        adopter, dropped, audits = self.adopter, dict(self.dropped), self._audits_waiting()
         for reason, count in dict(self.queue.losses).items():
             dropped[reason] = dropped.get(reason, 0) + count
         return Counts(
             durability=self.queue.durability,
             accepted=self.accepted,
-            acked=self.shipper.acked,
-            queued=self.queue.depth()[0],
+            acked=self.shipper.acked - self.audits + audits,
+            queued=max(self.queue.depth()[0] - audits, 0),
             dropped=dropped,
             restarts=self.shipper.restarts,
             schemas_failed=self.shipper.schemas_failed,

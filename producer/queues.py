@@ -125,6 +125,12 @@ class MemoryQueue:
         self._read.clear()
         self._unread.extendleft(held)
 
+    def unread(self) -> list[tuple[str, int]]:
+        """Return topic and number of what was never read. For the end, when nothing is appended any more."""
+        with contextlib.suppress(RuntimeError):  # the reading side is at work: what it takes now, it also counts
+            return [(record.topic, record.seq) for _, record in self._unread]
+        return []
+
     def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's; all types are alike here
         """Tell whether a bound is reached."""
         records, size = self.depth()

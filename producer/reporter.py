@@ -20,10 +20,16 @@ class Reporter:
     """Reports one process's readings until stop(). Without sinks it has no thread."""
 
     def __init__(
-        self, sinks: Sequence[Sink], readings: Callable[[], Readings], *, interval_s: float = INTERVAL_S
+        self,
+        sinks: Sequence[Sink],
+        readings: Callable[[], Readings],
+        *,
+        own: Sink | None = None,
+        interval_s: float = INTERVAL_S,
     ) -> None:
-        """Keep the list of sinks itself: it may grow."""
+        """Keep the list of sinks itself: it may grow. `own`: one that is this process's alone, and comes first."""
         self._sinks = sinks
+        self._own = [] if own is None else [own]
         self._readings = readings
         self._interval_s = interval_s
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -34,7 +40,7 @@ class Reporter:
 
     def start(self) -> None:
         """Start the thread, if there is something to do, and none yet. Uses no lock of the threading module."""
-        if self._started or not self._sinks:
+        if self._started or not (self._sinks or self._own):
             return
         self._started = True
         try:
@@ -54,7 +60,7 @@ class Reporter:
     def report(self, *, last: bool) -> None:
         """Give all sinks the readings of now. One that raises is named in the log once, and tried again."""
         readings = self._readings()
-        for sink in list(self._sinks):
+        for sink in (*self._own, *self._sinks):
             try:
                 sink.report(readings, last=last)
             except Exception as error:  # noqa: BLE001 - the other sinks must still hear

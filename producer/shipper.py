@@ -63,7 +63,7 @@ class Shipper:
         queue: Queue,
         config: Mapping[str, Any],
         make_producer: ProducerFactory,
-        on_refused: Callable[[], None],
+        on_refused: Callable[[int, Record, str], None],
         in_flight_records_max: int,
         drain_timeout_s: float = 10.0,
         topic_retry_s: float = 5.0,
@@ -226,8 +226,8 @@ class Shipper:
             self._fail(error)
         elif self._single_until >= 0:
             self._noted(f"topic {record.topic}: an event was refused for good and dropped: {error.str()}")
+            self._on_refused(position, record, f"{error.name()}: {error.str()}")
             self._queue.ack(position)
-            self._on_refused()
         else:
             self._single_until = self._highest
             self._fail(error)

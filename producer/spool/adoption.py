@@ -10,6 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from headrace.schemas.events import Audit
+
+from ..auditing import adopted
+from ..counted_queue import CountedQueue
+from ..ledger import Ledger
+from ..queues import Queue
+from ..record import Record
 from ..shipper import Shipper
 from . import ownership
 from .limits import SpoolLimits
@@ -19,7 +26,7 @@ from .ownership import Owned
 _SCAN_S = 10.0
 _log = logging.getLogger("headrace.producer")
 
-MakeShipper = Callable[[OrphanQueue, Callable[[], None]], Shipper]
+MakeShipper = Callable[[Queue, Callable[[int, Record, str], None]], Shipper]
 
 
 class Adopter:
@@ -45,6 +52,9 @@ class Adopter:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._shipper: Shipper | None = None
         self._refused = 0
+        self._counted: CountedQueue | None = None
+        self.tell: Callable[[Audit], bool] | None = None
+        """Takes audit events about the sessions whose folders were adopted; None: nobody wants them."""
         self._passed_over: set[Path] = set()
         self.stopped = False
         self.delivered = 0
@@ -100,8 +110,14 @@ class Adopter:
     def _deliver(self, owned: Owned) -> bool:
         queue = OrphanQueue(owned, limits=self._limits, clock_ns=self._clock_ns, monotonic=self._monotonic)
         self._refused = 0
+        ledger, began_us = Ledger(), self._clock_ns() // 1000
+        self._counted = None
+        if self.tell is not None:
+            before, first = queue.numbers_before(), queue.next_position
+            self._counted = CountedQueue(queue, ledger.add, before=before, next_position=first)
         if not queue.drained:
-            shipper = self._make_shipper(queue, self._count_refused)
+            reading = queue if self._counted is None else self._counted.as_queue()
+            shipper = self._make_shipper(reading, self._count_refused)
             self._shipper = shipper
             if not self._stop:
                 shipper.run(lambda: queue.drained)
@@ -111,9 +127,18 @@ class Adopter:
                 if count:
                     self.losses[reason] = self.losses.get(reason, 0) + count
         finished = queue.drained
+        if self._counted is not None and self.tell is not None:
+            session_id = bytes.fromhex(owned.path.name.rpartition("-")[2])
+            torn = queue.torn_tails
+            for event in adopted(
+                session_id, self._counted, ledger, drained=finished, torn_tails=torn, since_us=began_us
+            ):
+                self.tell(event)
         queue.close()
         self.folders += finished
         return finished
 
-    def _count_refused(self) -> None:
+    def _count_refused(self, _position: int, record: Record, _error: str) -> None:
         self._refused += 1
+        if self._counted is not None:
+            self._counted.refuse(record)
