@@ -158,7 +158,7 @@ class EventLog:
         """
         try:
             process = self._process
-            if process is None or process.generation != forks.generation():
+            if process is None or process.generation != forks.current:
                 process = self._process_here()
             return self._emit(process, event, args, kwargs)
         except Exception:

@@ -9,12 +9,13 @@ import ctypes
 import os
 
 _live: dict[int, object] = {}
-_generation = 0
+current = 0
+"""What generation() returns: for emit(), which looks at it each time."""
 
 
 def generation() -> int:
     """Return how many forks lie between the first process and this one: it differs after every fork."""
-    return _generation
+    return current
 
 
 def hold(handle: object) -> None:
@@ -29,8 +30,8 @@ def release(handle: object) -> None:
 
 def _forget_in_child() -> None:
     """Run in the child right after a fork."""
-    global _generation  # noqa: PLW0603 - one number for the process, which only this hook changes
-    _generation += 1
+    global current  # noqa: PLW0603 - one number for the process, which only this hook changes
+    current += 1
     for handle in _live.values():
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle))
     _live.clear()

@@ -70,6 +70,7 @@ class ProcessLog:
         self._ids = Uuid7(randomness)
         self.seqs: dict[str, int] = {}
         """The last number of each topic."""
+        self._topics: dict[str, str] = {}  # by event type
         self._lock = threading.RLock()
         self._busy = False
         self._side: deque[Item] = deque()
@@ -91,83 +92,94 @@ class ProcessLog:
         self.closed = False
 
     def put(self, event: Event, trace_id: bytes | None) -> bool:
-        """Number, encode and queue an event; return whether it was accepted."""
-        return self._enter((event, trace_id))
-
-    def drop(self, reason: str) -> None:
-        """Count an event that was not accepted, or that was lost after it was."""
-        self._enter(reason)
-
-    def _enter(self, item: Item) -> bool:
-        """Handle one item under the lock, or leave it to the outer frame when this thread is already inside.
+        """Number, encode and queue an event; return whether it was accepted.
 
         The lock is re-entrant, so that a signal handler or a __del__ that runs between any two steps of an emit() of
-        the same thread gets in; it then finds `_busy` set and leaves its event on the side.
+        the same thread gets in; it then finds `_busy` set and leaves its event on the side, for the outer frame.
         """
         with self._lock:
             if self._busy:
-                if len(self._side) >= _SIDE_MAX:
-                    return False
-                self._side.append(item)
-                return True
-            accepted = self._guarded(item)
-            while self._side:
-                self._busy = True
-                try:
-                    while self._side:
-                        self._handle(self._side.popleft(), force=True)
-                finally:
-                    self._busy = False
+                return self._aside((event, trace_id))
+            self._busy = True
+            try:
+                accepted = self._queue_event(event, trace_id)
+            finally:
+                self._busy = False
+            if self._side:
+                self._take_side()
             return accepted
 
-    def _guarded(self, item: Item) -> bool:
-        self._busy = True
-        try:
-            return self._handle(item, force=False)
-        finally:
-            self._busy = False
+    def drop(self, reason: str) -> None:
+        """Count an event that was not accepted, or that was lost after it was."""
+        with self._lock:
+            if self._busy:
+                self._aside(reason)
+                return
+            self._count(reason)
+            if self._side:
+                self._take_side()
 
-    def _handle(self, item: Item, *, force: bool) -> bool:
-        if not isinstance(item, tuple):
-            return self._queue_audit(item) if isinstance(item, Audit) else self._count(item)
-        if not self._queue_event(*item, force=force):
+    def _aside(self, item: Item) -> bool:
+        if len(self._side) >= _SIDE_MAX:
             return False
-        self.accepted += 1
-        if not self._started:
-            self._start()
-        self.shipper.nudge()
+        self._side.append(item)
         return True
 
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool) -> bool:
+    def _take_side(self) -> None:
+        """Handle what came while this thread was inside; what comes meanwhile goes to the side again."""
+        while self._side:
+            self._busy = True
+            try:
+                while self._side:
+                    item = self._side.popleft()
+                    if isinstance(item, str):
+                        self._count(item)
+                    elif isinstance(item, Audit):
+                        self._queue_audit(item)
+                    else:
+                        self._queue_event(*item, force=True)
+            finally:
+                self._busy = False
+
+    def _count(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
         if self.closed:
-            return self._count("closed")
+            self._count("closed")
+            return False
         now_us = self._clock_ns() // 1000
+        now_ms = now_us // 1000
         occurred_us = event.occurred_us()
         if occurred_us is None:
-            occurred_us = now_us
-        topic = self._topic_of(event.TYPE)
+            occurred_us, timestamp_ms = now_us, now_ms
+        else:
+            timestamp_ms = kafka_timestamp_ms(occurred_us // 1000, now_ms)
+        topic = self._topics.get(event.TYPE) or self._topics.setdefault(event.TYPE, self._topic_of(event.TYPE))
         # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
         seq = self.seqs.get(topic, 0) + 1
         self.seqs[topic] = seq
-        now_ms = now_us // 1000
+        envelope = self.envelope
         record = Record(
             topic,
-            event.kafka_key(self.envelope.service),
-            event.kafka_value(self.envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
-            kafka_timestamp_ms(occurred_us // 1000, now_ms),
+            event.kafka_key(envelope.service),
+            event.kafka_value(envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
+            timestamp_ms,
             seq,
             event.SCHEMA,
             event.TYPE,
         )
-        if self.queue.append(record, force=force):
-            return True
-        if self._counted is not None:
-            self._ledger.add(topic, seq, seq, self.queue.refusal)
-        return self._count(self.queue.refusal)
-
-    def _count(self, reason: str) -> bool:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-        return False
+        if not self.queue.append(record, force=force):
+            self._count(self.queue.refusal)
+            if self._counted is not None:
+                self._ledger.add(topic, seq, seq, self.queue.refusal)
+            return False
+        self.accepted += 1
+        if not self._started:
+            self._start()
+        if self.shipper.idle:
+            self.shipper.nudge()
+        return True
 
     def _start(self) -> None:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
@@ -196,7 +208,16 @@ class ProcessLog:
 
     def put_audit(self, event: Audit) -> bool:
         """Queue an audit event, also when closed or nearly full; return whether that was possible."""
-        return self._enter(event)
+        with self._lock:
+            if self._busy:
+                return self._aside(event)
+            self._busy = True
+            try:
+                return self._queue_audit(event)
+            finally:
+                self._busy = False
+                if self._side:
+                    self._take_side()
 
     def _queue_audit(self, event: Audit) -> bool:
         if self._let_go:
@@ -212,7 +233,8 @@ class ProcessLog:
         self.audits += 1
         if not self._started:
             self._start()
-        self.shipper.nudge()
+        if self.shipper.idle:
+            self.shipper.nudge()
         return True
 
     def _lost(self, topic: str, first: int, last: int, reason: str) -> None:

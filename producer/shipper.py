@@ -70,6 +70,7 @@ class Shipper:
         monotonic: Callable[[], float],
     ) -> None:
         self._queue = queue
+        self._ack = queue.ack
         self._config = dict(config)
         self._make_producer = make_producer
         self._on_refused = on_refused
@@ -78,7 +79,6 @@ class Shipper:
         self._topic_retry_s = topic_retry_s
         self._monotonic = monotonic
         self._producer: Any = None
-        self._round = 0  # which producer: callbacks of an earlier one change nothing but acknowledgements
         self._failed: str | None = None
         self._highest = -1  # the highest position handed to librdkafka so far
         self._single_until = -1  # up to this position records go in batches of one
@@ -86,10 +86,11 @@ class Shipper:
         self._parked: dict[str, list[tuple[int, Record]]] = {}
         self._parked_until: dict[str, float] = {}
         self._parked_bytes = 0
+        # By topic. A new producer has a new one: reports of an earlier producer change nothing but acknowledgements.
         self._in_flight: dict[str, int] = {}
         self._published: set[bytes] = set()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._idle = False
+        self.idle = False  # whether it sleeps until nudge()
         self._quiet_until = float("-inf")
         self._stop = False
         self.stopped = False
@@ -103,8 +104,8 @@ class Shipper:
 
     def nudge(self) -> None:
         """Wake the shipper if it sleeps. Takes no lock that Python code could hold: safe in signal handlers."""
-        if self._idle:
-            self._idle = False  # one token is enough, however many events come before the shipper is up
+        if self.idle:
+            self.idle = False  # one token is enough, however many events come before the shipper is up
             self._wake.put(None)
 
     def stop(self) -> None:
@@ -164,21 +165,29 @@ class Shipper:
         return self._queue.read(min(_BATCH, room)) if room > 0 else []
 
     def _ship(self, batch: list[tuple[int, Record]]) -> bool:
-        """Hand a batch to librdkafka; return whether any record was taken."""
+        """Hand a batch to librdkafka; return whether any record was taken. The loop is the shipper's hot path."""
         taken = False
+        produce, delivered, in_flight = self._producer.produce, self._delivered, self._in_flight
+        published, parked = self._published, self._parked_until
+        if batch:
+            self._highest = max(self._highest, batch[-1][0])  # those that are held back will follow
         for index, (position, record) in enumerate(batch):
-            if record.topic in self._parked_until:
+            topic, key, value, timestamp_ms, *_ = record
+            if topic in parked:
                 self._park(position, record)
                 continue
-            if self._single_until >= 0 and position > self._single_until:
+            if 0 <= self._single_until < position:
                 # The refused batch is through: once nothing is on its way, a new producer makes full batches again.
                 self._held = batch[index:]
-                if not any(self._in_flight.values()):
+                if not any(in_flight.values()):
                     self._failed = "back to full batches"
                     self._single_until = -1
                 return taken
+            if value[2:10] not in published:
+                self._publish_schema(record)
+            report = functools.partial(delivered, in_flight, position, record)
             try:
-                self._produce(position, record)
+                produce(topic, value=value, key=key, timestamp=timestamp_ms, on_delivery=report)
             except BufferError:
                 self._held = batch[index:]
                 return taken
@@ -187,31 +196,19 @@ class Shipper:
                 if self._failed is not None:
                     return True
                 continue
+            in_flight[topic] = in_flight.get(topic, 0) + 1
             taken = True
         return taken
 
-    def _produce(self, position: int, record: Record) -> None:
-        self._highest = max(self._highest, position)
-        if record.fingerprint not in self._published:
-            self._publish_schema(record)
-        self._producer.produce(
-            record.topic,
-            value=record.value,
-            key=record.key,
-            timestamp=record.timestamp_ms,
-            on_delivery=functools.partial(self._delivered, self._round, position, record),
-        )
-        self._in_flight[record.topic] = self._in_flight.get(record.topic, 0) + 1
-
-    def _delivered(self, made_in: int, position: int, record: Record, error: KafkaError | None, _: object) -> None:
-        """Take one delivery report."""
-        if made_in == self._round:
-            self._in_flight[record.topic] -= 1
+    def _delivered(
+        self, in_flight: dict[str, int], position: int, record: Record, error: KafkaError | None, _: object
+    ) -> None:
+        """Take one delivery report; `in_flight` tells which producer it is of: each has its own."""
+        in_flight[record[0]] -= 1
         if error is None:
-            self._queue.ack(position)
+            self._ack(position)
             self.acked += 1
-            return
-        if made_in == self._round and self._failed is None:
+        elif in_flight is self._in_flight and self._failed is None:
             self._undelivered(position, record, error)
         # Else it is not acknowledged, and the next producer sends it again.
 
@@ -268,7 +265,6 @@ class Shipper:
         config = dict(self._config)
         if self._single_until >= 0:
             config |= {"batch.num.messages": 1, "linger.ms": 0}
-        self._round += 1
         self._published = set()
         producer = self._make_producer(config | {"error_cb": self._noticed})
         forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
@@ -315,12 +311,12 @@ class Shipper:
         if any(self._in_flight.values()) or self._held or self._parked:
             self._producer.poll(_POLL_S)
             return
-        self._idle = True
+        self.idle = True
         try:
             # Looked at after the flag is up: an append before it is seen here, one after it nudges.
             self._sleep(_IDLE_S if self._queue.depth()[0] == 0 else _MOMENT_S)
         finally:
-            self._idle = False
+            self.idle = False
 
     def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(Empty):

@@ -103,6 +103,7 @@ class Gate:
         self._usage = Usage(0, 0)
         self._level = 0
         self._low_disk = False
+        self.open = True  # whether refusal() has nothing against any event: the hot path looks at this alone
         self.look()
 
     def look(self) -> None:
@@ -149,3 +150,4 @@ class Gate:
         share = self._usage.spool_bytes / self._limits.bytes_max
         self._level = sum(share >= each for each in _SHARES.values())
         self._low_disk = self._usage.free_bytes < self._limits.free_bytes_min
+        self.open = not (self._level or self._low_disk)

@@ -20,9 +20,10 @@ _HEADER = struct.Struct("<8sIIQ16sqqI")
 _PREFIX = struct.Struct("<II")
 _BODY = struct.Struct("<IiHBBqqqq")
 _FRAME = struct.Struct("<IIIiHBBqqqq")
-_MARKER = 0xC8B1_52F5
-_MARKER_BYTES = _MARKER.to_bytes(4, "little")
+MARKER = 0xC8B1_52F5
+_MARKER_BYTES = MARKER.to_bytes(4, "little")
 FRAME_BYTES = _FRAME.size
+unpack_frame = _FRAME.unpack_from
 
 
 class Header(NamedTuple):
@@ -91,19 +92,13 @@ def frame(  # noqa: PLR0917 - the hot path: keywords would cost more than packin
 ) -> bytes:
     """Return the bytes of one record."""
     if key is None:
-        length = FRAME_BYTES + len(topic) + len(value)
-        body = _BODY.pack(length, -1, len(topic), kind, 0, position, timestamp_ms, seq, appended_ms) + topic + value
+        key_bytes, key = -1, b""
     else:
-        length = FRAME_BYTES + len(topic) + len(key) + len(value)
-        body = b"".join(
-            (
-                _BODY.pack(length, len(key), len(topic), kind, 0, position, timestamp_ms, seq, appended_ms),
-                topic,
-                key,
-                value,
-            )
-        )
-    return _PREFIX.pack(_MARKER, zlib.crc32(body, seed)) + body
+        key_bytes = len(key)
+    length = FRAME_BYTES + len(topic) + len(key) + len(value)
+    head = _BODY.pack(length, key_bytes, len(topic), kind, 0, position, timestamp_ms, seq, appended_ms)
+    body = b"".join((head, topic, key, value))
+    return _PREFIX.pack(MARKER, zlib.crc32(body, seed)) + body
 
 
 def parse_at(data: bytes, at: int, seed: int) -> Stored | None:
@@ -115,7 +110,7 @@ def parse_at(data: bytes, at: int, seed: int) -> Stored | None:
     )
     end = at + length
     value_at = at + FRAME_BYTES + topic_bytes + max(key_bytes, 0)
-    if marker != _MARKER or zero or kind not in (EVENT, SCHEMA) or key_bytes < -1 or not value_at <= end <= len(data):
+    if marker != MARKER or zero or kind not in (EVENT, SCHEMA) or key_bytes < -1 or not value_at <= end <= len(data):
         return None
     if zlib.crc32(memoryview(data)[at + 8 : end], seed) != crc:
         return None

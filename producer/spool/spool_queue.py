@@ -51,7 +51,7 @@ class SpoolQueue:
         self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._allocator = allocator
-        self._generation = forks.generation()
+        self._generation = forks.current
         self._session_id = session_id
         self._gate = Gate(spool, limits)
         self._owned: Owned = ownership.make_folder(ownership.service_folder(spool, service), host, session_id)
@@ -85,6 +85,8 @@ class SpoolQueue:
             clock_ms=lambda: clock_ns() // 1_000_000,
             age_ms_max=int(limits.age_s_max * 1000),
         )
+        self.ack: Callable[[int], None] = self._reader.ack  # without a call between: each record takes it
+        """Forget a record that was read."""
 
     @property
     def folder(self) -> Path:
@@ -101,13 +103,14 @@ class SpoolQueue:
     def append(self, record: Record, *, force: bool = False) -> bool:
         """Take a record, or return False and say why in `refusal`; `force` goes beyond the bounds of classes."""
         topic, key, value, timestamp_ms, seq, schema_text, event_type = record
-        if forks.generation() != self._generation:
+        if forks.current != self._generation:
             self.refusal = "forked"  # a child that was forked inside of an append: the parent's files are not its own
             return False
-        reason = None if force else self._gate.refusal(event_type)
-        if reason is not None:
-            self.refusal = reason
-            return False
+        if not (self._gate.open or force):
+            reason = self._gate.refusal(event_type)
+            if reason is not None:
+                self.refusal = reason
+                return False
         name = self._topics.get(topic)
         if name is None:
             name = self._topics[topic] = topic.encode()
@@ -186,10 +189,6 @@ class SpoolQueue:
     def read(self, records_max: int) -> list[tuple[int, Record]]:
         """Return the next records with their positions."""
         return [] if self._closed else self._reader.read(records_max)
-
-    def ack(self, position: int) -> None:
-        """Forget a record that was read."""
-        self._reader.ack(position)
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""

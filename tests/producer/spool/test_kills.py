@@ -1,4 +1,4 @@
-"""SIGKILL of an app with a spool, and its broker's outages, on a real Kafka.
+"""SIGKILL of an app with a spool, up to the archive on S3, and its broker's outages, on real servers.
 
 The app tells over a pipe what emit() has returned for: written after it, so what the test reads was promised.
 HEADRACE_KILLS sets how often the app is killed (20).
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from archived_events import archived
+from archiving import Archive
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from servers import Servers
 
@@ -82,7 +84,7 @@ def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
 
 def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: Path) -> None:
     """The app is killed at random moments under load, again and again: each event that emit() returned True for is in
-    Kafka once the next process has adopted the spool; what came twice has one event id."""
+    the archive on S3 once the next process has adopted the spool; what came twice has one event id."""
     topic = servers.new_topic(partitions=PARTITIONS)
     seed = int(os.environ.get("HEADRACE_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"HEADRACE_SEED={seed}")
@@ -108,16 +110,23 @@ def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: P
         promised += [int.from_bytes(data[at : at + 8], "little") for at in range(0, whole, 8)]
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=tmp_path) as log:
         assert log.emit(Pin(user_id=1, pin_id=-1, action="SAVE"))
-        until(lambda: len(list((tmp_path / "web").iterdir())) == 1)
+        until(lambda: len(list((tmp_path / "web").iterdir())) == 1, 90 + KILLS)
         assert log.flush(20)
         assert log.counts().adopted_lost == {}
     assert list((tmp_path / "web").iterdir()) == []
-    events = [event for found in read(servers.kafka, topic).values() for event in found]
-    arrived = {event["pin_id"] for event in events}
-    assert [number for number in promised if number not in arrived] == []
-    ids = {event["event_id"]: event["pin_id"] for event in events}
-    assert len(ids) == len(arrived)
-    print(f"{KILLS} kills, {len(promised)} promised, {len(arrived)} arrived, {len(events) - len(ids)} came again")
+    archive = Archive(servers)
+    archive.archive([topic])
+    events = archived(archive, topic, ["event_id", "pin_id"])
+    arrived = set(events["pin_id"].to_pylist())
+    missing = [number for number in promised if number not in arrived]
+    ids = len(set(events["event_id"].to_pylist()))
+    print(
+        f"{KILLS} kills, {len(promised)} events promised: {len(missing)} missing in the archive, "
+        f"{events.num_rows - ids} duplicates all by event_id, {len(arrived) - len(promised)} more that were accepted "
+        f"and not told"
+    )
+    assert missing == []
+    assert ids == len(arrived)
     assert len(promised) > KILLS * 100
 
 
