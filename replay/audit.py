@@ -66,7 +66,7 @@ def audit_topic(
     report.rows, report.foreign, report.quarantined = archived.rows, archived.foreign, archived.quarantined
     report.repeats, report.clashes = archived.repeats, archived.clashes if compared else None
     waiting = spooled or {}
-    for session in sorted(archived.sessions.keys() | accounts.keys()):
+    for session in sorted(archived.sessions.keys() | accounts.keys() | waiting.keys()):
         rows = archived.sessions.get(session) or SessionRows()
         report.sessions.append(reconcile(session, rows, accounts.get(session), waiting.get(session, NOTHING)))
     return report
@@ -83,7 +83,7 @@ def reach_of(state: LogState) -> float:
 
 def reconcile(session: bytes, rows: SessionRows, account: Account | None, spooled: Intervals) -> SessionAudit:
     """Say where each number of a session ended."""
-    highest = rows.numbers.highest
+    highest = max(rows.numbers.highest, spooled.highest)
     if account is None:
         holes = Intervals.of([(1, highest + 1)]) - rows.numbers
         found = SessionAudit(session, "", "", "no account", None, highest, len(rows.numbers), rows.repeats, {}, {})
