@@ -15,17 +15,28 @@ OnLost = Callable[[str, int, int, str], None]
 NOT_ACCEPTED = "not_accepted"
 
 
+def _nobody(_topic: str, _first: int, _last: int, _reason: str) -> None:
+    pass
+
+
 class CountedQueue:
     """Wraps a Queue. What it does not have itself is the wrapped queue's."""
 
-    def __init__(self, queue: Queue, on_lost: OnLost, *, before: Mapping[str, int] | None, next_position: int) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        on_lost: OnLost = _nobody,
+        *,
+        before: Mapping[str, int] | None = None,
+        next_position: int = 0,
+    ) -> None:
         """`on_lost(topic, first, last, reason)` is told of numbers that will not come.
 
         `before`: the last number of each topic that was read earlier, as far as is known; None for a process's own
         queue, which begins at number 1 and whose owner knows what it never accepted. Then only losses are told of.
         """
         self._queue = queue
-        self._on_lost = on_lost
+        self.on_lost = on_lost
         self._own = before is None
         self._next = next_position
         self._jumped_at = -1
@@ -72,7 +83,7 @@ class CountedQueue:
             self._saw(position, topic, seq)
             if position in gone:
                 self.waiting.pop(position, None)
-                self._on_lost(topic, seq, seq, "expired")
+                self.on_lost(topic, seq, seq, "expired")
             else:
                 self.waiting[position] = topic, seq
 
@@ -86,9 +97,9 @@ class CountedQueue:
         last = self.last_seqs.get(topic, 0 if self._own else None)
         if last is not None and seq > last + 1:
             if self._jumped_at > self._at.get(topic, -1):
-                self._on_lost(topic, last + 1, seq - 1, self._reason)
+                self.on_lost(topic, last + 1, seq - 1, self._reason)
             elif not self._own:
-                self._on_lost(topic, last + 1, seq - 1, NOT_ACCEPTED)
+                self.on_lost(topic, last + 1, seq - 1, NOT_ACCEPTED)
         self.last_seqs[topic] = seq
         self._at[topic] = position
 
@@ -102,4 +113,4 @@ class CountedQueue:
     def refuse(self, record: Record) -> None:
         """Take note that a record was acknowledged to the queue without having been delivered."""
         self.acked[record.topic] = self.acked.get(record.topic, 0) - 1
-        self._on_lost(record.topic, record.seq, record.seq, "refused")
+        self.on_lost(record.topic, record.seq, record.seq, "refused")

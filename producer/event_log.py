@@ -1,12 +1,10 @@
 """EventLog: what an app server uses. Takes typed events and delivers them to Kafka behind the app's back."""
 
 import atexit
-import contextlib
 import json
 import os
 import re
 import socket
-import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,12 +12,16 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
 
 from headrace.schemas.event import ID_BYTES, Event
+from headrace.schemas.personal import PersonalEvent
 
 from . import forks
+from .audited_log import process_log
 from .auditing import AuditSettings
 from .counts import Counts
+from .exits import close_at_multiprocessing_exit, close_if_alive
 from .greenlets import patched_by
 from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
+from .pii_keys import PiiKeys, as_keys, keys_from_env
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .readings import Readings, Sink
@@ -66,6 +68,7 @@ class EventLog:
         close_timeout_s: float = 5.0,
         kafka_config: Mapping[str, Any] | None = None,
         audit: bool | AuditSettings = False,
+        pii_keys: PiiKeys | Mapping[str, bytes] | str | os.PathLike[str] | None = None,
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
         randomness: Callable[[int], bytes] = os.urandom,
@@ -78,6 +81,7 @@ class EventLog:
         Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
         `audit` sends audit events to the topic headrace.audit, which must exist.
+        `pii_keys` protects fields labelled hmac: keys by id, the first for new events, or the path of a key file.
         """
         greenlets = patched_by()
         if greenlets is not None:
@@ -111,6 +115,7 @@ class EventLog:
         self._close_timeout_s = close_timeout_s
         self._audit = (AuditSettings() if audit else None) if isinstance(audit, bool) else audit
         self._config = producer_config(service, kafka) | dict(kafka_config or {})
+        self._pii = as_keys(pii_keys)
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
@@ -121,14 +126,15 @@ class EventLog:
         self._sinks: list[Sink] = []
         self._processes: dict[int, ProcessLog] = {}
         self._process: ProcessLog | None = None
-        atexit.register(_close_if_alive, weakref.ref(self))
+        atexit.register(close_if_alive, weakref.ref(self))
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
         """Make one from the environment; arguments given here win.
 
         HEADRACE_SERVICE, HEADRACE_KAFKA (both needed), HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0),
-        HEADRACE_SPOOL, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings). Raises ValueError.
+        HEADRACE_SPOOL, HEADRACE_AUDIT (1 or 0), HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka
+        settings). Raises ValueError.
         """
         env = os.environ
         settings: dict[str, Any] = {
@@ -143,6 +149,9 @@ class EventLog:
                 settings["kafka_config"] = dict(json.loads(env["HEADRACE_KAFKA_CONFIG"]))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"HEADRACE_KAFKA_CONFIG must be a JSON object of settings: {error}") from error
+        if "pii_keys" not in overrides:
+            settings["pii_keys"] = keys_from_env(env)
+        settings["audit"] = env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes")
         settings |= overrides
         for name in ("service", "kafka"):
             if not settings[name]:
@@ -177,6 +186,10 @@ class EventLog:
                 reason = "invalid"
                 event = event(*args, **kwargs)
                 reason = "internal"
+            if isinstance(event, PersonalEvent):
+                reason = "pii_key"
+                event = event.with_tokens(self._pii.token)
+                reason = "internal"
             size = event.body_bytes
             if size > self._event_bytes_max:
                 reason = "oversize"
@@ -200,7 +213,7 @@ class EventLog:
         process = self._process
         if process is None or process.generation != forks.generation():
             return True
-        target = process.accepted + process.audits
+        target = process.appended
         deadline = self._monotonic() + timeout_s
         while True:
             if process.queue.depth()[0] == 0 or process.shipper.delivered_to >= target:
@@ -276,7 +289,7 @@ class EventLog:
                 made.queue.close()
         process.closed = self._closed
         self._process = process
-        _close_at_multiprocessing_exit(self)
+        close_at_multiprocessing_exit(self)
         return process
 
     def _topic_of(self, event_type: str) -> str:
@@ -308,35 +321,18 @@ class EventLog:
             )
         if queue is None:
             queue = MemoryQueue(queue_records_max=self._queue_records_max, queue_bytes_max=self._queue_bytes_max)
-        return ProcessLog(
+        return process_log(
+            self._audit,
+            queue,
+            make_shipper,
             generation=generation,
             service=self._service,
             host=self._host,
             topic_of=self._topic_of,
-            queue=queue,
-            make_shipper=make_shipper,
             adopter=adopter,
             session_id=session_id,
             sinks=self._sinks,
-            audit=self._audit,
             clock_ns=self._clock_ns,
             monotonic=self._monotonic,
             randomness=self._randomness,
         )
-
-
-def _close_if_alive(log: "weakref.ref[EventLog]") -> None:
-    """Close a log at exit, if it still exists."""
-    alive = log()
-    if alive is not None:
-        alive.close(alive._close_timeout_s)
-
-
-def _close_at_multiprocessing_exit(log: EventLog) -> None:
-    """Have multiprocessing close the log in its children, which end without running atexit's functions."""
-    util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None:
-        return
-    with contextlib.suppress(Exception):
-        util.Finalize(None, _close_if_alive, args=(weakref.ref(log),), exitpriority=100)

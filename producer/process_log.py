@@ -11,17 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from headrace.schemas.catalog import AUDIT_TOPIC
 from headrace.schemas.event import ID_BYTES, Envelope, Event
-from headrace.schemas.events import Audit
 from headrace.schemas.uuid7 import Uuid7
 
-from .auditing import Auditor, AuditSettings
-from .counted_queue import CountedQueue
 from .counts import Counts
 from .forecast import Forecast
-from .ledger import Ledger
-from .queues import MemoryQueue, Queue
+from .queues import Queue
 from .readings import Readings, Sink
 from .record import Record
 from .reporter import Reporter
@@ -34,8 +29,8 @@ _SIDE_MAX = 10_000
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
 
-Item = tuple[Event, bytes | None] | str | Audit
-"""What comes in under the lock: an event, the reason of a drop, or an audit event of our own."""
+Item = tuple[Event, bytes | None] | str | Event
+"""What comes in under the lock: an event with its trace, the reason of a drop, or an event of our own."""
 
 
 class ProcessLog:
@@ -49,11 +44,10 @@ class ProcessLog:
         host: str,
         topic_of: Callable[[str], str],
         queue: Queue,
-        make_shipper: Callable[[Queue, Callable[[int, Record, str], None]], Shipper],
+        make_shipper: Callable[[Callable[[int, Record, str], None]], Shipper],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
         sinks: Sequence[Sink] = (),
-        audit: AuditSettings | None = None,
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         randomness: Callable[[int], bytes],
@@ -62,9 +56,7 @@ class ProcessLog:
         self.envelope = Envelope(service=service, host=host, session_id=session_id or randomness(ID_BYTES))
         self.queue = queue
         self.adopter = adopter
-        self._ledger = Ledger()
-        self._counted = None if audit is None else CountedQueue(queue, self._lost, before=None, next_position=0)
-        self.shipper = make_shipper(queue if self._counted is None else self._counted.as_queue(), self._refused)
+        self.shipper = make_shipper(self._refused)
         self._topic_of = topic_of
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
@@ -80,14 +72,8 @@ class ProcessLog:
         self._monotonic = monotonic
         self._forecast = Forecast()
         self._forecasting = threading.Lock()
-        self.auditor = None
-        if audit is not None:
-            self.auditor = self._auditor(audit)
-            if adopter is not None:
-                adopter.tell = self.put_audit
-        self.reporter = Reporter(sinks, self.readings, own=self.auditor)
+        self.reporter = Reporter(sinks, self.readings)
         self.accepted = 0
-        self.audits = 0  # audit events that were queued; `accepted` does not count them
         self.dropped: dict[str, int] = {}
         self.closed = False
 
@@ -134,10 +120,10 @@ class ProcessLog:
                     item = self._side.popleft()
                     if isinstance(item, str):
                         self._count(item)
-                    elif isinstance(item, Audit):
-                        self._queue_audit(item)
-                    else:
+                    elif isinstance(item, tuple):
                         self._queue_event(*item, force=True)
+                    else:
+                        self._queue_own(item)
             finally:
                 self._busy = False
 
@@ -170,9 +156,7 @@ class ProcessLog:
             event.TYPE,
         )
         if not self.queue.append(record, force=force):
-            self._count(self.queue.refusal)
-            if self._counted is not None:
-                self._ledger.add(topic, seq, seq, self.queue.refusal)
+            self._not_queued(topic, seq, self.queue.refusal)
             return False
         self.accepted += 1
         if not self._started:
@@ -180,6 +164,19 @@ class ProcessLog:
         if self.shipper.idle:
             self.shipper.nudge()
         return True
+
+    def _not_queued(self, topic: str, seq: int, reason: str) -> None:  # noqa: ARG002 - for those that keep accounts
+        """Count an event that was given its number, and was refused by the queue."""
+        self._count(reason)
+
+    def _queue_own(self, event: Event) -> bool:
+        """Queue an event of our own."""
+        raise NotImplementedError(f"{event!r}: only audited logs have events of their own")
+
+    @property
+    def appended(self) -> int:
+        """How many records were queued."""
+        return self.accepted
 
     def _start(self) -> None:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
@@ -204,93 +201,18 @@ class ProcessLog:
         with self._inline:
             self.shipper.advance()
 
-    # --- the audit ---
-
-    def put_audit(self, event: Audit) -> bool:
-        """Queue an audit event, also when closed or nearly full; return whether that was possible."""
-        with self._lock:
-            if self._busy:
-                return self._aside(event)
-            self._busy = True
-            try:
-                return self._queue_audit(event)
-            finally:
-                self._busy = False
-                if self._side:
-                    self._take_side()
-
-    def _queue_audit(self, event: Audit) -> bool:
-        if self._let_go:
-            return False
-        now_us = self._clock_ns() // 1000
-        seq = self.seqs[AUDIT_TOPIC] = self.seqs.get(AUDIT_TOPIC, 0) + 1
-        event_id = self._ids.next(now_us // 1000)
-        value = event.kafka_value(self.envelope, event_id, seq, now_us, None)
-        key = event.kafka_key(self.envelope.service)
-        record = Record(AUDIT_TOPIC, key, value, now_us // 1000, seq, event.SCHEMA, event.TYPE)
-        if not self.queue.append(record, force=True):
-            return False
-        self.audits += 1
-        if not self._started:
-            self._start()
-        if self.shipper.idle:
-            self.shipper.nudge()
-        return True
-
-    def _lost(self, topic: str, first: int, last: int, reason: str) -> None:
-        with self._lock:
-            self._ledger.add(topic, first, last, reason)
-
-    def _refused(self, _position: int, record: Record, _error: str) -> None:
+    def _refused(self, _position: int, _record: Record, _error: str) -> None:
         """Count an event that Kafka refused for good."""
-        if self._counted is not None:
-            self._counted.refuse(record)
         self.drop("refused")
 
     def close_account(self, flush: Callable[[], bool], *, done: bool) -> None:
-        """Send the last audit events, and give them a moment; `done`: all events were delivered."""
-        if self.auditor is None or self._counted is None:
-            return
-        in_memory = isinstance(self.queue, MemoryQueue)
-        if not done and isinstance(self.queue, MemoryQueue):
-            for topic, seq in [*list(self._counted.waiting.values()), *self.queue.unread()]:
-                self._lost(topic, seq, seq, "undelivered")
-        self.auditor.close()
-        if in_memory or done:
-            flush()
+        """Do what is left before the threads end, now that no event is accepted any more; `done`: all are delivered.
+        For those that keep accounts."""
 
     def drop_undelivered(self) -> None:
         """Count what waits in memory as lost."""
         for _ in range(self.counts().queued):
             self.drop("undelivered")
-
-    def _audits_waiting(self) -> int:
-        return 0 if self._counted is None else max(self.audits - self._counted.acked.get(AUDIT_TOPIC, 0), 0)
-
-    def _auditor(self, settings: AuditSettings) -> Auditor:
-        return Auditor(
-            settings,
-            session_id=self.envelope.session_id,
-            durability=lambda: self.queue.durability,
-            numbers=lambda: dict(self.seqs),
-            elsewhere=self._elsewhere,
-            drained=lambda: self.counts().queued == 0,
-            ledger=self._ledger,
-            counted=self._counted,
-            put=self.put_audit,
-            clock_ns=self._clock_ns,
-            monotonic=self._monotonic,
-        )
-
-    def _elsewhere(self) -> dict[str, int]:
-        """Return how many events were dropped of which the ledger does not say which numbers they had, by reason."""
-        found = self.counts().dropped
-        for counts in list(self._ledger.counts.values()):
-            for reason, count in dict(counts).items():
-                found[reason] = found.get(reason, 0) - count
-        return {reason: count for reason, count in found.items() if count > 0}
-
-    # --- the end, and what was done ---
 
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
         """End the threads and let go of the queue. What a thread that does not end in time holds is left as it is."""
@@ -313,14 +235,14 @@ class ProcessLog:
 
     def counts(self) -> Counts:
         """Return the counts as they are now."""
-        adopter, dropped, audits = self.adopter, dict(self.dropped), self._audits_waiting()
+        adopter, dropped = self.adopter, dict(self.dropped)
         for reason, count in dict(self.queue.losses).items():
             dropped[reason] = dropped.get(reason, 0) + count
         return Counts(
             durability=self.queue.durability,
             accepted=self.accepted,
-            acked=self.shipper.acked - self.audits + audits,
-            queued=max(self.queue.depth()[0] - audits, 0),
+            acked=self.shipper.acked,
+            queued=self.queue.depth()[0],
             dropped=dropped,
             restarts=self.shipper.restarts,
             schemas_failed=self.shipper.schemas_failed,

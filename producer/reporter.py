@@ -20,16 +20,11 @@ class Reporter:
     """Reports one process's readings until stop(). Without sinks it has no thread."""
 
     def __init__(
-        self,
-        sinks: Sequence[Sink],
-        readings: Callable[[], Readings],
-        *,
-        own: Sink | None = None,
-        interval_s: float = INTERVAL_S,
+        self, sinks: Sequence[Sink], readings: Callable[[], Readings], *, interval_s: float = INTERVAL_S
     ) -> None:
-        """Keep the list of sinks itself: it may grow. `own`: one that is this process's alone, and comes first."""
+        """Keep the list of sinks itself: it may grow."""
         self._sinks = sinks
-        self._own = [] if own is None else [own]
+        self._own: list[Sink] = []
         self._readings = readings
         self._interval_s = interval_s
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -37,6 +32,10 @@ class Reporter:
         self._stop = False
         self._failing: set[int] = set()
         self.stopped = False
+
+    def also(self, sink: Sink) -> None:
+        """Report to a sink that is this process's alone, and before all others."""
+        self._own.append(sink)
 
     def start(self) -> None:
         """Start the thread, if there is something to do, and none yet. Uses no lock of the threading module."""

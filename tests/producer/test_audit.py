@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError
 from fake_producer import HOLD, FakeBroker
 
 from headrace.producer import EventLog
+from headrace.producer.audited_log import AuditedLog
 from headrace.producer.auditing import AuditSettings
 from headrace.producer.spool.limits import SpoolLimits
 from headrace.schemas import FeedLoad, Pin
@@ -180,7 +181,7 @@ def test_many_ranges_take_several_events(make: Callable[..., EventLog], broker: 
     log = make()
     log.emit(PIN)
     process = log._process
-    assert process is not None
+    assert isinstance(process, AuditedLog)
     process.seqs["pin"] = 10_000
     for seq in range(2, 5000, 2):
         process._lost("pin", seq, seq, "full")
