@@ -30,6 +30,7 @@ from .shipper import ProducerFactory, Shipper
 from .spool.adoption import Adopter
 from .spool.limits import SpoolLimits
 from .spool.opening import SpoolSettings, open_queue, usable
+from .statsd import StatsD
 from .tracing import current_trace_id
 
 P = ParamSpec("P")
@@ -133,8 +134,8 @@ class EventLog:
         """Make one from the environment; arguments given here win.
 
         HEADRACE_SERVICE, HEADRACE_KAFKA (both needed), HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0),
-        HEADRACE_SPOOL, HEADRACE_AUDIT (1 or 0), HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka
-        settings). Raises ValueError.
+        HEADRACE_SPOOL, HEADRACE_AUDIT (1 or 0), HEADRACE_STATSD (an address), HEADRACE_PII_KEYS or
+        HEADRACE_PII_KEY_FILE, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings). Raises ValueError.
         """
         env = os.environ
         settings: dict[str, Any] = {
@@ -156,7 +157,11 @@ class EventLog:
         for name in ("service", "kafka"):
             if not settings[name]:
                 raise ValueError(f"HEADRACE_{name.upper()} is not set, and {name} was not given")
-        return cls(**settings)
+        statsd = StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None
+        log = cls(**settings)
+        if statsd is not None:
+            log.report_to(statsd)
+        return log
 
     def emit(self, event: Event | Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Accept one event for delivery; return whether it was accepted. Never waits, never raises unless strict.

@@ -1,5 +1,6 @@
 """Audit events of an event log over a fake broker: what they tell, when, and that they tell it without counting."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,6 +92,19 @@ def test_it_is_off_unless_asked_for(make: Callable[..., EventLog], broker: FakeB
     log.emit(PIN)
     assert log.close()
     assert {topic for topic, *_ in broker.log} == {"pin", "headrace.schemas"}
+
+
+def test_the_environment_switches_it_on(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker) -> None:
+    """HEADRACE_AUDIT=1 is audit=True, and HEADRACE_STATSD names where the metrics go."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+        monkeypatch.setenv("HEADRACE_AUDIT", "1")
+        monkeypatch.setenv("HEADRACE_STATSD", f"127.0.0.1:{server.getsockname()[1]}")
+        with EventLog.from_env(service="web", kafka="x", make_producer=broker.make_producer) as log:
+            log.emit(PIN)
+            assert server.recv(65536).startswith(b"headrace_producer_accepted:")
+    assert audits(broker)[-1]["closed"]
 
 
 def test_an_idle_session_says_nothing(make: Callable[..., EventLog], broker: FakeBroker) -> None:
