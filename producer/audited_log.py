@@ -18,12 +18,13 @@ from .ledger import Ledger
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .record import Record
+from .spool.keeper import Keeper
 
 
 def process_log(audit: AuditSettings | None, queue: Queue, make_shipper: Callable[..., Any], **more: Any) -> ProcessLog:
     """Make a process's half with audit or without. `make_shipper(queue, on_refused)`; `more`: what ProcessLog takes."""
     if audit is None:
-        return ProcessLog(queue=queue, make_shipper=functools.partial(make_shipper, queue), **more)
+        return ProcessLog(queue=queue, make_sender=functools.partial(make_shipper, queue), **more)
     return AuditedLog(audit, CountedQueue(queue), queue=queue, make_shipper=make_shipper, **more)
 
 
@@ -36,7 +37,9 @@ class AuditedLog(ProcessLog):
         self._ledger = Ledger()
         self._counted = counted
         self._audits = 0
-        super().__init__(make_shipper=functools.partial(make_shipper, counted.as_queue()), **more)
+        # Where another process ships, nothing is read here, and the keeper wants the queue itself.
+        read = more["queue"] if make_shipper is Keeper else counted.as_queue()
+        super().__init__(make_sender=functools.partial(make_shipper, read), **more)
         counted.on_lost = self._lost
         self.auditor = Auditor(
             audit,
@@ -87,7 +90,8 @@ class AuditedLog(ProcessLog):
         """Return the counts as they are now, of the app's events only."""
         found, acked = super().counts(), self._counted.acked.get(AUDIT_TOPIC, 0)
         waiting = max(self._audits - acked, 0)
-        return replace(found, acked=max(found.acked - acked, 0), queued=max(found.queued - waiting, 0))
+        delivered = min(max(found.acked - acked, 0), found.accepted)
+        return replace(found, acked=delivered, queued=max(found.queued - waiting, 0))
 
     def _queue_own(self, event: Event) -> bool:
         if self._let_go:

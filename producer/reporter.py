@@ -4,12 +4,11 @@ A sink that hangs or fails holds up nothing but its own kind: not emit(), not th
 as it was told to wait.
 """
 
-import _thread
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 
+from .greenlets import Threads, real_threads
 from .readings import Readings, Sink
 
 INTERVAL_S = 1.0
@@ -20,14 +19,21 @@ class Reporter:
     """Reports one process's readings until stop(). Without sinks it has no thread."""
 
     def __init__(
-        self, sinks: Sequence[Sink], readings: Callable[[], Readings], *, interval_s: float = INTERVAL_S
+        self,
+        sinks: Sequence[Sink],
+        readings: Callable[[], Readings],
+        threads: Threads | None = None,
+        *,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         """Keep the list of sinks itself: it may grow."""
+        self._threads = threads or real_threads()
         self._sinks = sinks
         self._own: list[Sink] = []
         self._readings = readings
         self._interval_s = interval_s
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._wake = self._threads.make_lock()
+        self._wake.acquire()
         self._started = False
         self._stop = False
         self._failing: set[int] = set()
@@ -43,7 +49,7 @@ class Reporter:
             return
         self._started = True
         try:
-            _thread.start_new_thread(self.run, ())
+            self._threads.start(self.run, ())
         except RuntimeError:
             self._started = False  # at exit, when no thread can be started any more
 
@@ -51,8 +57,7 @@ class Reporter:
         """Report until stop(), and once more then; never raises."""
         while not self._stop:
             self.report(last=False)
-            with contextlib.suppress(Empty):
-                self._wake.get(timeout=self._interval_s)
+            self._wake.acquire(timeout=self._interval_s)
         self.report(last=True)
         self.stopped = True
 
@@ -70,7 +75,8 @@ class Reporter:
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
         """Have it report a last time and end; wait for that at most `grace_s`."""
         self._stop = True
-        self._wake.put(None)
+        with contextlib.suppress(RuntimeError):  # it was stopped before
+            self._wake.release()
         end = monotonic() + grace_s
         while self._started and not self.stopped and monotonic() < end:
             pause()

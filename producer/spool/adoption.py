@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from headrace.schemas.events import Audit
 
@@ -17,7 +18,7 @@ from ..counted_queue import CountedQueue
 from ..ledger import Ledger
 from ..queues import Queue
 from ..record import Record
-from ..shipper import Shipper
+from ..sender import Sender
 from . import ownership
 from .limits import SpoolLimits
 from .orphan_queue import OrphanQueue
@@ -26,7 +27,14 @@ from .ownership import Owned
 _SCAN_S = 10.0
 _log = logging.getLogger("headrace.producer")
 
-MakeShipper = Callable[[Queue, Callable[[int, Record, str], None]], Shipper]
+MakeShipper = Callable[[Queue, Callable[[int, Record, str], None]], "DoneSender"]
+
+
+class DoneSender(Sender, Protocol):
+    """A shipper that can be told when to end."""
+
+    def run(self, done: Callable[[], bool] = ...) -> None:
+        """Ship until stop(), or until `done`."""
 
 
 class Adopter:
@@ -50,7 +58,7 @@ class Adopter:
         self._scan_interval_s = scan_interval_s
         self._stop = False
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._shipper: Shipper | None = None
+        self._shipper: DoneSender | None = None
         self._refused = 0
         self._counted: CountedQueue | None = None
         self.tell: Callable[[Audit], bool] | None = None
@@ -128,11 +136,15 @@ class Adopter:
                     self.losses[reason] = self.losses.get(reason, 0) + count
         finished = queue.drained
         if self._counted is not None and self.tell is not None:
-            session_id = bytes.fromhex(owned.path.name.rpartition("-")[2])
-            torn = queue.torn_tails
-            for event in adopted(
-                session_id, self._counted, ledger, drained=finished, torn_tails=torn, since_us=began_us
-            ):
+            told = adopted(
+                bytes.fromhex(owned.path.name.rpartition("-")[2]),
+                self._counted,
+                ledger,
+                drained=finished,
+                torn_tails=queue.torn_tails,
+                since_us=began_us,
+            )
+            for event in told:
                 self.tell(event)
         queue.close()
         self.folders += finished

@@ -47,7 +47,7 @@ def test_show_an_unknown_type() -> None:
     """Exit code 2, and the types that there are."""
     result = run("show", "pinn")
     assert result.exit_code == 2
-    assert "there is no event type pinn; there are error, feed_load, follow, login, pin" in result.output
+    assert "there is no event type pinn; there are audit, error, feed_load, follow, login, pin" in result.output
 
 
 def test_check(team: Path) -> None:
