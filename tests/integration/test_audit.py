@@ -194,10 +194,12 @@ def with_losses(servers: Servers, topic: str, folder: Path) -> Expected:
     accepted = 0
     while full.emit(pin(accepted)):
         accepted += 1
-    for number in range(4):
+    refused_by = {accepted + 1: refusal(full)}
+    for number in range(accepted + 2, accepted + 6):
         assert not full.emit(pin(number))
+        refused_by[number] = refusal(full)
     full.close(0.2)
-    expected[session_of(full)] = (accepted + 5, {"shed": [[accepted + 1, accepted + 5]]})
+    expected[session_of(full)] = (accepted + 5, by_reason(refused_by))
     expected[adopt(servers, topic, folder / "full")] = (1, {})
 
     expected[killed(NOWHERE, topic, folder / "expired", 50)] = (50, {"expired": [[1, 50]]})
@@ -215,6 +217,24 @@ def with_losses(servers: Servers, topic: str, folder: Path) -> Expected:
     expected[adopt(servers, topic, folder / "killed")] = (1, {})
     expected[under_way] = (20_000, {})
     return expected
+
+
+def refusal(log: EventLog) -> str:
+    """Why a log refused last: its class is shed first, and with the last bytes the spool is full."""
+    assert log._process is not None
+    return log._process.queue.refusal
+
+
+def by_reason(numbers: dict[int, str]) -> dict[str, Any]:
+    """Numbers that rise, by reason, as ranges."""
+    found: dict[str, list[list[int]]] = {}
+    for number, reason in numbers.items():
+        ranges = found.setdefault(reason, [])
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return found
 
 
 def with_deletion(kafka: str, topic: str) -> Expected:

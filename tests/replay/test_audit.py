@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.replay.audit import reconcile
@@ -121,7 +121,7 @@ FOUND = st.tuples(st.sets(st.integers(1, 30)), st.sets(st.integers(1, 30)), st.s
 SAID = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 5), st.integers(0, 5))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FOUND, SAID)
 def test_each_number_ends_in_one_place(
     found_sets: tuple[set[int], set[int], set[int]], said_counts: tuple[int, int, int, int]
@@ -183,7 +183,7 @@ def test_one_number_of_two_events_is_wrong() -> None:
     assert not AuditReport("pin", "s3://b", 1, 1, 0, clashes=1).ok
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(st.tuples(st.sampled_from([SESSION, OTHER]), st.integers(1, 20)), max_size=15), max_size=6))
 def test_any_rows_in_any_files(files: list[list[tuple[bytes, int]]]) -> None:
     """Numbers and repeats are those that plain counting gives, however rows lie in files."""

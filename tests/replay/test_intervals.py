@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.replay.intervals import NOTHING, Intervals
@@ -21,7 +21,7 @@ def members(found: Intervals) -> set[int]:
     return {number for start, end in found.ranges() for number in range(start, end)}
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(NUMBERS, NUMBERS)
 def test_they_are_sets(a: set[int], b: set[int]) -> None:
     """Union, intersection, difference, size and membership are those of sets; ranges never touch or overlap."""
@@ -35,14 +35,14 @@ def test_they_are_sets(a: set[int], b: set[int]) -> None:
     assert left.highest == max(a, default=0)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RANGES)
 def test_ranges_in_any_order_make_a_set(ranges: list[tuple[int, int]]) -> None:
     """Overlapping, touching, empty and unordered ranges are merged."""
     assert members(Intervals.of(ranges)) == {n for start, end in ranges for n in range(start, end)}
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(NUMBERS, st.integers(0, 45))
 def test_parts_from_both_ends(numbers: set[int], count: int) -> None:
     """The lowest and the highest part have as many numbers as asked for, or all."""
