@@ -15,6 +15,7 @@ from .auditing import Auditor, AuditSettings
 from .counted_queue import CountedQueue
 from .counts import Counts
 from .ledger import Ledger
+from .letter import Letter
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .record import Record
@@ -119,10 +120,11 @@ class AuditedLog(ProcessLog):
         with self._lock:
             self._ledger.add(topic, first, last, reason)
 
-    def _refused(self, position: int, record: Record, error: str) -> None:
+    def _refused(self, letter: Letter) -> None:
         """Count an event that Kafka refused for good, and enter its number."""
-        self._counted.refuse(record)
-        super()._refused(position, record, error)
+        if letter.record is not None:
+            self._counted.refuse(letter.record)
+        super()._refused(letter)
 
     def _elsewhere(self) -> dict[str, int]:
         """Return how many events were dropped of which the ledger does not say which numbers they had, by reason."""

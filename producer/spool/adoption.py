@@ -16,8 +16,8 @@ from headrace.schemas.events import Audit
 from ..auditing import adopted
 from ..counted_queue import CountedQueue
 from ..ledger import Ledger
+from ..letter import Letter
 from ..queues import Queue
-from ..record import Record
 from ..sender import Sender
 from . import ownership
 from .limits import SpoolLimits
@@ -27,7 +27,7 @@ from .ownership import Owned
 _SCAN_S = 10.0
 _log = logging.getLogger("headrace.producer")
 
-MakeShipper = Callable[[Queue, Callable[[int, Record, str], None]], "DoneSender"]
+MakeShipper = Callable[[Queue, Callable[[Letter], None]], "DoneSender"]
 
 
 class DoneSender(Sender, Protocol):
@@ -150,7 +150,7 @@ class Adopter:
         self.folders += finished
         return finished
 
-    def _count_refused(self, _position: int, record: Record, _error: str) -> None:
+    def _count_refused(self, letter: Letter) -> None:
         self._refused += 1
-        if self._counted is not None:
-            self._counted.refuse(record)
+        if self._counted is not None and letter.record is not None:
+            self._counted.refuse(letter.record)
