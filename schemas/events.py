@@ -26,6 +26,7 @@ AuditReporter = Literal["UNKNOWN", "OWN", "ADOPTER"]
 _AuditReporter = _b.symbol_table(('UNKNOWN', 'OWN', 'ADOPTER'))
 AuditDurability = Literal["UNKNOWN", "MEMORY", "DISK"]
 _AuditDurability = _b.symbol_table(('UNKNOWN', 'MEMORY', 'DISK'))
+_AuditGroup11 = _c.Group(('dropped', 'map', _b.put_long), ('lost_from', 'array', _b.put_long), ('lost_to', 'array', _b.put_long), ('lost_reason', 'array', _b.put_string), ('dropped_elsewhere', 'map', _b.put_long))
 
 
 class Audit(Event):
@@ -102,21 +103,17 @@ class Audit(Event):
             _10 = _b.put_long("audit.waiting", waiting)
         if _isinstance(dropped, Mapping):
             dropped = _dict(dropped)
-        _11 = _c.put_map("audit.dropped", dropped, _b.put_long)
         if _isinstance(lost_from, _list):
             lost_from = _tuple(lost_from)
-        _12 = _c.put_array("audit.lost_from", lost_from, _b.put_long)
         if _isinstance(lost_to, _list):
             lost_to = _tuple(lost_to)
-        _13 = _c.put_array("audit.lost_to", lost_to, _b.put_long)
         if _isinstance(lost_reason, _list):
             lost_reason = _tuple(lost_reason)
-        _14 = _c.put_array("audit.lost_reason", lost_reason, _b.put_string)
         if _isinstance(dropped_elsewhere, Mapping):
             dropped_elsewhere = _dict(dropped_elsewhere)
-        _15 = _c.put_map("audit.dropped_elsewhere", dropped_elsewhere, _b.put_long)
+        _11 = _AuditGroup11.encode('audit', dropped, lost_from, lost_to, lost_reason, dropped_elsewhere)
         _16 = _b.NULL if seconds_until_drop is None else _b.SOME + _b.put_double("audit.seconds_until_drop", seconds_until_drop)
-        _own = b"".join((_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16))
+        _own = b"".join((_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _16))
         if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
             self._check(_own, occurred_at, trace_id)
         _set_values(self, (about_session, about_topic, reporter, closed, durability, since, first_seq, last_seq, accepted, acked, waiting, MappingProxyType(dropped), lost_from, lost_to, lost_reason, MappingProxyType(dropped_elsewhere), seconds_until_drop, occurred_at, trace_id))
