@@ -1,9 +1,11 @@
 """`python -m chaos`: break real processes for a while, and judge what the archive has then. `--soak`: does it grow?"""
 
 import argparse
+import faulthandler
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -43,7 +45,7 @@ def settings_of(asked: argparse.Namespace) -> Settings:
     share = asked.minutes / 40
     quotas = {group: int(quota * share) for group, quota in QUOTAS_OF_40_MINUTES.items()}
     seconds = max(60.0, asked.minutes * 60 - DRAIN_S)
-    return Settings(seed, seconds, asked.lanes, asked.events_per_s, LONG, (30, 60), (80, 150), quotas)
+    return Settings(seed, seconds, asked.lanes, asked.events_per_s, LONG, (30, 50), (90, 150), quotas)
 
 
 def soak(asked: argparse.Namespace, folder: Path, seed: int) -> bool:
@@ -69,6 +71,7 @@ def soak(asked: argparse.Namespace, folder: Path, seed: int) -> bool:
 def main() -> int:
     asked = arguments()
     settings = settings_of(asked)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where everything is, when it seems to hang
     folder = asked.dir or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     if not os.environ.get(IN_NAMESPACE) and not SmallDisk.possible(folder / "probe") and shutil.which("unshare"):

@@ -22,7 +22,9 @@ SOON_S = 300.0
 DRAINED_S = 900.0
 # Bounds of waits for what may not happen: a failpoint that this worker does not come by.
 HIT_S = 60.0
-MORE_HITS_S = 12.0
+MORE_HITS_S = 45.0
+HITS = 5  # deaths at one failpoint, one right after the other, before something else is done
+WAITS_FOR_BROKER = 0.8
 EXIT_SERVER = 3
 
 NO_MEMFD = "import os\n\nif hasattr(os, 'memfd_create'):\n    del os.memfd_create\n"
@@ -168,7 +170,7 @@ class BrokenRound:
         self._up(failpoint=f"{step.point}:{step.hit}:{step.worker}")
         self._failpoint = step.point
         if self._may_come(lambda: self._archiver.killed_workers() >= 1, HIT_S):
-            self._may_come(lambda: self._archiver.killed_workers() >= 3, MORE_HITS_S)
+            self._may_come(lambda: self._archiver.killed_workers() >= HITS, MORE_HITS_S)
         else:
             self._tally.note(f"failpoint {step.point} not reached in time")
 
@@ -300,6 +302,8 @@ class BrokenRound:
             if self._archiver.running:
                 return len(self._archiver.workers()) == WORKERS
             self._count_end()
+            if self._rng.random() < WAITS_FOR_BROKER:
+                self._rig.wait_for_broker()  # each start that finds none costs seconds of CPU and shows little
             self._archiver.start(failpoint)
             return False
 
