@@ -29,6 +29,7 @@ class Settings:
     disk_pause_s: tuple[float, float]
     quotas: Mapping[str, int]
     rounds: int | None = None
+    enough: bool = False  # end as soon as the quotas are met
 
 
 class Run:
@@ -82,7 +83,8 @@ class Run:
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline + JOIN_S:
             threads[0].join(1)
             time_over = time.monotonic() > deadline
-            if (time_over and settings.rounds is None) or self.problems:
+            met = settings.enough and not self.tally.missing(settings.quotas)
+            if (time_over and settings.rounds is None) or met or self.problems:
                 self._stop.set()
             if self.problems:
                 break
