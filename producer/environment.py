@@ -11,6 +11,7 @@ _LIMITS = {
     "HEADRACE_SPOOL_AGE_S_MAX": ("age_s_max", float),
     "HEADRACE_SPOOL_FREE_BYTES_MIN": ("free_bytes_min", int),
     "HEADRACE_SPOOL_SEGMENT_BYTES": ("segment_bytes", int),
+    "HEADRACE_SPOOL_DEAD_LETTER_BYTES_MAX": ("dead_letter_bytes_max", int),
     "HEADRACE_SPOOL_CLASSES": ("classes", dict),
 }
 _SHIP = {"": "here", "here": "here", "separate": "separate"}
