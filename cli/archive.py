@@ -218,13 +218,15 @@ def _until_idle(
 
 
 def _failpoint(worker: int) -> tuple[str, int, int] | None:
-    """Read HEADRACE_FAILPOINT, for tests: `NAME:HIT[:WORKER[:SIGNAL]]`; worker 0 is sent SIGKILL there by default."""
-    text = os.environ.get("HEADRACE_FAILPOINT")
-    if not text:
-        return None
-    name, hit, *more = text.split(":")
+    """Read HEADRACE_FAILPOINT, for tests: `NAME:HIT[:WORKER[:SIGNAL]]`, several with commas between them.
+
+    Worker 0 is meant where none is named, and SIGKILL where no other signal is.
+    """
     known = (*FAILPOINTS, *UPKEEP_FAILPOINTS)
-    if name not in known:
-        raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(known)}")
-    number = signal.Signals[more[1]] if len(more) > 1 else signal.SIGKILL
-    return (name, int(hit), number) if worker == int(more[0] if more else 0) else None
+    for text in filter(None, os.environ.get("HEADRACE_FAILPOINT", "").split(",")):
+        name, hit, *more = text.split(":")
+        if name not in known:
+            raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(known)}")
+        if worker == int(more[0] if more else 0):
+            return name, int(hit), signal.Signals[more[1]] if len(more) > 1 else signal.SIGKILL
+    return None
