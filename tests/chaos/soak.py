@@ -113,7 +113,7 @@ def growth_of(pid: int, samples: list[Sample], *, warm_up_s: float) -> Growth | 
 
 
 def faults(seed: int) -> Iterator[S3Fault | str]:
-    """Yield for ever what is broken next: mostly S3, now and then the broker, the store's disk, or the archiver stops."""
+    """Yield for ever what is broken next: mostly S3, now and then the broker, the disk, or the archiver stops."""
     rng = Random(f"{seed}/soak")
     s3 = [(name, method) for name, (methods, _) in FAULTS.items() for method in methods.split()]
     while True:
