@@ -24,7 +24,7 @@ from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
-from headrace.schemas.catalog import builtin
+from headrace.schemas.catalog import builtin, topic_of
 
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
 
@@ -192,12 +192,10 @@ def _settings(
 ) -> tuple[TopicSettings, ...]:
     """Return the settings of what to archive; end with a usage error for a topic that is not there."""
     if not topics and not raw_topics:
-        topics = tuple(name for name in builtin().types() if name in present)
+        known = [topic_of(event_type) for event_type in builtin().types()]
+        topics = tuple(name for name in known if name in present)
         if not topics:
-            fail(
-                f"Kafka at {kafka} has none of the topics {', '.join(builtin().types())}; name one by --topic",
-                EXIT_USAGE,
-            )
+            fail(f"Kafka at {kafka} has none of the topics {', '.join(known)}; name one by --topic", EXIT_USAGE)
     for topic in (*topics, *raw_topics):
         if topic not in present:
             names = ", ".join(sorted(present)) or "none at all"
