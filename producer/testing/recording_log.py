@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from headrace.schemas.event import ID_BYTES, Event
 from headrace.schemas.frame import decode
 
 from ..event_log import EventLog
 from ..process_log import ProcessLog
-from ..queues import MemoryQueue
+from ..queues import MemoryQueue, Queue
 from ..record import Record
 
 
@@ -92,12 +92,14 @@ class _RecordingProcess(ProcessLog):
 
     def __init__(self, *, keep: Callable[[Logged], None], refusal: Callable[[], str | None], **settings: Any) -> None:
         self._kept = _Kept(refusal)
-        super().__init__(queue=self._kept, make_sender=lambda _: cast("Any", _Delivered(self._kept)), **settings)
+        super().__init__(queue=self._kept, make_sender=lambda _: _Delivered(self._kept), **settings)
         self._keep = keep
         self._started = True  # there is no thread to start
 
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
-        accepted = super()._queue_event(event, trace_id, force=force)
+    def _queue_event(
+        self, event: Event, trace_id: bytes | None, *, force: bool = False, to: Queue | None = None
+    ) -> bool:
+        accepted = super()._queue_event(event, trace_id, force=force, to=to)
         record = self._kept.last
         if accepted and record is not None:
             self._keep(Logged(event, record.topic, record.key, record.value, record.timestamp_ms))
