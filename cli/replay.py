@@ -118,6 +118,7 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
             clock,
             at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             receipt_file=options["receipt"],
+            plan_in_file=options["plan_file"] is not None,
             overwrite=options["overwrite"],
             rate=options["rate"],
         )
