@@ -16,7 +16,7 @@ PAGES = [path for path in files(suffix=".md") if not name(path).startswith("test
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"^```(\w*).*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(headrace [a-z][^`]*)`")
-NO_COMMAND = {"headrace part digest 1"}  # the first bytes of what a part digest is made over
+NO_COMMAND = {"headrace part digest 1", "headrace fold 1"}  # the first bytes of what digests are made over
 
 
 def commands(text: str) -> Iterator[str]:
