@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headrace.replay.checkpoint_range import checkpoint_name
 from headrace.replay.errors import RequestRefused
 from headrace.replay.kafka_target import Allowances, Clock
 from headrace.replay.line_file import LineFile
@@ -149,6 +150,7 @@ def _request(options: dict[str, Any], allow: Allowances) -> Request:
         transform=Transform(options["strip_headers"], options["provenance_headers"]),
         allow=allow,
         allow_empty=options["allow_empty"],
+        checkpoints=(checkpoint_name(options["from_"]), checkpoint_name(options["to"])),
     )
 
 

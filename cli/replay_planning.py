@@ -31,7 +31,7 @@ def plan_of(
     topics: list[TopicReplay] = []
     targets: dict[str, Target] = {}
     for topic in request.topics:
-        plan = open_reading(store, topic, request.selection, at=request.at).plan
+        plan = open_reading(store, topic, request.selection, at=request.at, checkpoints=request.checkpoints).plan
         target = request.target(topic)
         if target.kind == "kafka":
             if kafka is None:
