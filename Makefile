@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test simulate lint bench clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
@@ -40,6 +40,11 @@ demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> 
 
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
+
+SEEDS ?= 1000
+FROM ?= 0
+simulate: $(VENV)/.installed-dev ## seeded schedules of the archiver on a simulated Kafka and S3: SEEDS=1000 FROM=0
+	@PYTHONPATH=src:tests $(BIN)/python -m simulation.run --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, types, and who may import whom
 	@$(BIN)/ruff check .
