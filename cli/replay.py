@@ -106,7 +106,7 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
             plan, refused = plan_of(store, request, kafka, clock, refuse=not look)
             if look:
                 show_plan(plan)
-                show_refused(refused)
+                show_refused([] if options["dry_run"] else refused)  # a dry run finds them, and more
                 _save(options["save"], plan)
                 if options["save"] is None and options["plan_only"] and refused:
                     raise SystemExit(EXIT_USAGE)

@@ -42,6 +42,7 @@ def plan_of(
     whole = ReplayPlan(store.url, tuple(topics), request.transform, request.allow.names(), request.allow_empty)
     begun = stored_plan(store, whole.id) if whole.kind == "kafka" else None
     if begun is not None:
+        check_plan(store, begun)
         return begun.accepting(whole.allow), []
     accepted: list[Alteration] = []
     refused: list[Alteration] = []
