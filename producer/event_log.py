@@ -187,8 +187,8 @@ class EventLog:
             if self._block_s_max and process.queue.full(event.TYPE):
                 self._wait_for_room(process, event.TYPE)
             return process.put(event, self._trace_id())
-        except Exception:
-            process.drop(reason)
+        except Exception as error:
+            process.put_aside(reason, event, kwargs, error, self._trace_id() if reason == "oversize" else None)
             raise
 
     def _wait_for_room(self, process: ProcessLog, event_type: str) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from headrace.schemas.event import ID_BYTES, Envelope, Event
 from headrace.schemas.uuid7 import Uuid7
@@ -15,6 +16,8 @@ from headrace.schemas.uuid7 import Uuid7
 from .counts import Counts
 from .forecast import Forecast
 from .greenlets import Threads, real_threads
+from .letter import Letter, unmade
+from .oversize import Aside
 from .queues import Queue
 from .readings import Readings, Sink
 from .record import Record
@@ -41,7 +44,7 @@ class ProcessLog:
         host: str,
         topic_of: Callable[[str], str],
         queue: Queue,
-        make_sender: Callable[[Callable[[int, Record, str], None]], Sender],
+        make_sender: Callable[[Callable[[Letter], None]], Sender],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
         threads: Threads | None = None,
@@ -103,7 +106,25 @@ class ProcessLog:
             if self._side:
                 self._take_side()
 
-    def _refused(self, _position: int, _record: Record, _error: str) -> None:
+    def put_aside(
+        self, reason: str, what: object, values: dict[str, Any], error: Exception, trace_id: bytes | None
+    ) -> None:
+        """Count an event that cannot be accepted, and have it kept as a dead letter: whole if it is too large."""
+        if reason == "oversize" and isinstance(what, Event):
+            with self._lock:
+                if not self._busy:
+                    self._busy = True
+                    try:
+                        self._queue_event(what, trace_id, to=Aside(self.queue, str(error)))
+                    finally:
+                        self._busy = False
+                    if self._side:
+                        self._take_side()
+                    return
+        self.drop(reason)
+        self.queue.put_aside(unmade(reason, what, values, error))
+
+    def _refused(self, _letter: Letter) -> None:
         """Count an event that Kafka refused for good."""
         self.drop("refused")
 
@@ -149,7 +170,9 @@ class ProcessLog:
     def _count(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
+    def _queue_event(
+        self, event: Event, trace_id: bytes | None, *, force: bool = False, to: Queue | None = None
+    ) -> bool:
         if self.closed:
             self._count("closed")
             return False
@@ -174,8 +197,9 @@ class ProcessLog:
             event.SCHEMA,
             event.TYPE,
         )
-        if not self.queue.append(record, force=force):
-            self._count(self.queue.refusal)
+        queue = to or self.queue
+        if not queue.append(record, force=force):
+            self._count(queue.refusal)
             return False
         self.accepted += 1
         if not self._started:

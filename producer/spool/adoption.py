@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from ..record import Record
+from ..letter import Letter
 from ..sender import Sender
 from . import ownership
 from .limits import SpoolLimits
@@ -21,7 +21,7 @@ from .ownership import Owned
 _SCAN_S = 10.0
 _log = logging.getLogger("headrace.producer")
 
-MakeShipper = Callable[[OrphanQueue, Callable[[int, Record, str], None]], "DoneSender"]
+MakeShipper = Callable[[OrphanQueue, Callable[[Letter], None]], "DoneSender"]
 
 
 class DoneSender(Sender, Protocol):
@@ -124,5 +124,5 @@ class Adopter:
         self.folders += finished
         return finished
 
-    def _count_refused(self, _position: int, _record: Record, _error: str) -> None:
+    def _count_refused(self, _letter: Letter) -> None:
         self._refused += 1

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from ..forecast import Level
+from ..letter import Letter
 from ..record import Record
 from .chain_reader import ChainReader, Start, schemas_before
 from .cursor import Cursor, read_cursor, start_of, write_cursor
 from .limits import SpoolLimits
 from .ownership import Owned
+from .putting_aside import PuttingAside
 from .segment_files import chain_of
 
 # Adopters die too, and what one delivered since its last cursor goes again: no emit() waits for this, so it is often.
@@ -33,6 +35,9 @@ class OrphanQueue:
         self._limits = limits
         self._clock_ns = clock_ns
         self._monotonic = monotonic
+        self._aside = PuttingAside(
+            owned.path, bytes_max=limits.dead_letter_bytes_max, clock_ns=clock_ns, monotonic=monotonic
+        )
         self._next_tend = float("-inf")
         self._written: Cursor | None = None
         self._chain = chain_of(owned.path)
@@ -64,6 +69,13 @@ class OrphanQueue:
     def append(self, record: Record, *, force: bool = False) -> bool:  # noqa: ARG002 - the contract's
         """Refuse: a dead process emits nothing."""
         return False
+
+    def put_aside(self, letter: Letter) -> None:
+        """Do nothing: a dead process emits nothing."""
+
+    def refused(self, position: int, letter: Letter) -> None:  # noqa: ARG002 - the contract's
+        """Keep a record that Kafka refused as a dead letter."""
+        self._aside.put_now(letter)
 
     def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's
         """Tell that append() refuses."""
