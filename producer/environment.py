@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .spool.limits import SpoolLimits
+from .statsd import StatsD
 
 _LIMITS = {
     "HEADRACE_SPOOL_BYTES_MAX": ("bytes_max", int),
@@ -30,6 +31,8 @@ def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
         "spool": env.get("HEADRACE_SPOOL") or None,
         "spool_limits": limits_from(env),
         "ship": _SHIP[ship],
+        "audit": env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes"),
+        "statsd": StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None,
     }
     if env.get("HEADRACE_KAFKA_CONFIG"):
         settings["kafka_config"] = _kafka_config("HEADRACE_KAFKA_CONFIG", env["HEADRACE_KAFKA_CONFIG"])

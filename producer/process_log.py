@@ -32,6 +32,9 @@ _MOVE_RECORDS = 100
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
 
+Item = tuple[Event, bytes | None] | str | Event
+"""What comes in under the lock: an event with its trace, the reason of a drop, or an event of our own."""
+
 
 class ProcessLog:
     """Numbers, encodes and queues the events of one process, and ships them on a thread of its own."""
@@ -62,18 +65,19 @@ class ProcessLog:
         self._topic_of = topic_of
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
-        self._seqs: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
+        """The last number of each topic."""
         self._topics: dict[str, str] = {}  # by event type
         self._lock = self._threads.make_rlock()
         self._busy = False
-        self._side: deque[tuple[Event, bytes | None] | str] = deque()
+        self._side: deque[Item] = deque()
         self._started = False
         self._let_go = False
         self._inline = self._threads.make_lock()
         self._monotonic = monotonic
         self._forecast = Forecast()
         self._forecasting = self._threads.make_lock()
-        self.reporter = Reporter(sinks, self.readings)
+        self.reporter = Reporter(sinks, self.readings, self._threads)
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self.closed = False
@@ -137,7 +141,7 @@ class ProcessLog:
                     batch = self.queue.read(_MOVE_RECORDS)
                     for position, record in batch:
                         if not queue.append(record, force=True):
-                            self._count(queue.refusal)
+                            self._not_queued(record.topic, record.seq, queue.refusal)
                         self.queue.ack(position)
                     if not batch:
                         self.queue = queue
@@ -147,7 +151,7 @@ class ProcessLog:
             if not batch:
                 return
 
-    def _aside(self, item: tuple[Event, bytes | None] | str) -> bool:
+    def _aside(self, item: Item) -> bool:
         if len(self._side) >= _SIDE_MAX:
             return False
         self._side.append(item)
@@ -162,8 +166,10 @@ class ProcessLog:
                     item = self._side.popleft()
                     if isinstance(item, str):
                         self._count(item)
-                    else:
+                    elif isinstance(item, tuple):
                         self._queue_event(*item, force=True)
+                    else:
+                        self._queue_own(item)
             finally:
                 self._busy = False
 
@@ -185,8 +191,8 @@ class ProcessLog:
             timestamp_ms = kafka_timestamp_ms(occurred_us // 1000, now_ms)
         topic = self._topics.get(event.TYPE) or self._topics.setdefault(event.TYPE, self._topic_of(event.TYPE))
         # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
-        seq = self._seqs.get(topic, 0) + 1
-        self._seqs[topic] = seq
+        seq = self.seqs.get(topic, 0) + 1
+        self.seqs[topic] = seq
         envelope = self.envelope
         record = Record(
             topic,
@@ -199,7 +205,7 @@ class ProcessLog:
         )
         queue = to or self.queue
         if not queue.append(record, force=force):
-            self._count(queue.refusal)
+            self._not_queued(topic, seq, queue.refusal)
             return False
         self.accepted += 1
         if not self._started:
@@ -207,6 +213,19 @@ class ProcessLog:
         if self.shipper.idle:
             self.shipper.nudge()
         return True
+
+    def _not_queued(self, topic: str, seq: int, reason: str) -> None:  # noqa: ARG002 - for those that keep accounts
+        """Count an event that was given its number, and was refused by the queue."""
+        self._count(reason)
+
+    def _queue_own(self, event: Event) -> bool:
+        """Queue an event of our own."""
+        raise NotImplementedError(f"{event!r}: only audited logs have events of their own")
+
+    @property
+    def appended(self) -> int:
+        """How many records were queued."""
+        return self.accepted
 
     def _start(self) -> None:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
@@ -230,6 +249,15 @@ class ProcessLog:
         """Do one step of shipping on the calling thread: for when no thread can be started any more."""
         with self._inline:
             self.shipper.advance()
+
+    def close_account(self, flush: Callable[[], bool], *, done: bool) -> None:
+        """Do what is left before the threads end, now that no event is accepted any more; `done`: all are delivered.
+        For those that keep accounts."""
+
+    def drop_undelivered(self) -> None:
+        """Count what waits in memory as lost."""
+        for _ in range(self.counts().queued):
+            self.drop("undelivered")
 
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
         """End the threads and let go of the queue. What a thread that does not end in time holds is left as it is."""

@@ -132,6 +132,12 @@ class MemoryQueue:
         self._read.clear()
         self._unread.extendleft(held)
 
+    def unread(self) -> list[tuple[str, int]]:
+        """Return topic and number of what was never read. For the end, when nothing is appended any more."""
+        with contextlib.suppress(RuntimeError):  # the reading side is at work: what it takes now, it also counts
+            return [(record.topic, record.seq) for _, record in self._unread]
+        return []
+
     def put_aside(self, letter: Letter) -> None:
         """Do nothing: what lies in memory only would be lost all the same, so it is only counted."""
 

@@ -242,6 +242,10 @@ class SpoolQueue:
         done, done_bytes = self._reader.done, self._reader.done_bytes
         return self._segment.tail[1] - done, max(self._appended_bytes - done_bytes, 0)
 
+    def watch_expired(self, on_expired: Callable[[int, str, int], None]) -> None:
+        """Have position, topic and number of each expired record told, in the order of reading."""
+        self._reader.on_expired = on_expired
+
     def usage(self) -> tuple[int, int]:
         """Return what all processes of the host have in the spool, as it was last measured, and may have."""
         return self._gate.spool_bytes, self._limits.bytes_max
