@@ -30,7 +30,7 @@ class SystemClock:
 
     def now(self) -> str:
         """Return the wall clock in UTC as ISO 8601 with microseconds."""
-        return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return wall_clock()
 
     def monotonic(self) -> float:
         """Return seconds that only rise."""
@@ -39,3 +39,8 @@ class SystemClock:
     def pause(self, seconds: float) -> None:
         """Wait, or return early when asked to stop."""
         self._stop.wait(seconds)
+
+
+def wall_clock() -> str:
+    """Return the system's wall clock in UTC as ISO 8601 with microseconds."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,16 +6,23 @@ again while it is empty, and when the store stays silent CommitUnknown is raised
 and starts over from the log; a late write of the old body is harmless, since its slot and its spans tell.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from .log_entries import Entry, LogCorrupt, decode, log_key, sha256_of
-from .log_state import LogState
+from .file_columns import FileColumns
+from .fold_file import Fold, fold_of
+from .log_entries import Entry, LogCorrupt, log_key, sha256_of
+from .log_reading import read_entries, read_newest, read_on, read_state, topics_of
+from .log_state import FOLD_ENTRIES, LogState
 from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreError, StoreUnreachable
+
+__all__ = ["CommitLog", "CommitUnknown", "Committed", "Fenced", "read_entries", "read_state", "topics_of"]
 
 SLOT_ATTEMPTS_MAX = 12
 SLOT_PAUSE_S = 0.05
 SLOT_PAUSE_S_MAX = 5.0
+FOLDS_KEPT = 16
 
 
 class CommitUnknown(StoreError):
@@ -39,20 +46,34 @@ class Fenced:
 class CommitLog:
     """One topic's log. Keeps the folded state of what it has read; not thread-safe.
 
-    `pause(seconds)` waits between attempts at a silent store.
+    `pause(seconds)` waits between attempts at a silent store. `lean`: see LogState. `folds` are those that became due
+    while entries were read or written, oldest first, at most FOLDS_KEPT: a worker stores and clears them.
     """
 
-    def __init__(self, store: ObjectStore, topic: str, *, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        topic: str,
+        *,
+        pause: Callable[[float], None],
+        lean: bool = False,
+        fold_entries: int = FOLD_ENTRIES,
+    ) -> None:
         self.store = store
         self.topic = topic
         self.pause = pause
-        self.state = LogState(topic)
+        self.folds: deque[Fold] = deque(maxlen=FOLDS_KEPT)
+        self.state = LogState(topic, lean=lean, fold_entries=fold_entries, on_thousand=self._fold_due)
+
+    def _fold_due(self, state: LogState, columns: FileColumns, begin: tuple[int, str]) -> None:
+        self.folds.append(fold_of(state, columns, begin))
 
     def refresh(self) -> LogState:
         """Read on to the log's end and return the state. Raises LogCorrupt, LogTooNew, LogViolation, StoreError."""
-        for entry, body in read_entries(self.store, self.topic, after=self.state.seq):
-            self.state.apply(entry, sha256_of(body), f"{self.store.url}/{log_key(self.topic, entry.seq)}")
-        return self.state
+        if self.state.seq == 0:
+            self.state = read_newest(self.store, self.state)
+            return self.state
+        return read_on(self.store, self.state)
 
     def refuse_hole(self) -> None:
         """Raise LogCorrupt where entries lie beyond the log's end: one before them was removed.
@@ -110,42 +131,3 @@ class CommitLog:
                 problem = error
         message = f"{self.store.url}/{key}: no clear answer to a commit in {SLOT_ATTEMPTS_MAX} tries; last: {problem}"
         raise CommitUnknown(message) from problem
-
-
-def read_entries(store: ObjectStore, topic: str, *, after: int = 0) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the log's entries from slot `after` + 1 to its end, each with its exact bytes.
-
-    The log is dense, so its end is the first slot that is not there. Raises LogCorrupt, LogTooNew, StoreError.
-    """
-    seq = after
-    while True:
-        seq += 1
-        key = log_key(topic, seq)
-        try:
-            body = store.get(key)
-        except ObjectNotFound:
-            return
-        entry = decode(body, f"{store.url}/{key}")
-        if entry.seq != seq:
-            raise LogCorrupt(f"{store.url}/{key} says seq {entry.seq}; the object was moved or changed")
-        yield entry, body
-
-
-def read_state(store: ObjectStore, topic: str, *, at: int | None = None) -> LogState:
-    """Return the state after entry `at` (None: the newest). Raises KeyError when the log is shorter than that."""
-    state = LogState(topic)
-    if at == 0:
-        return state
-    for entry, body in read_entries(store, topic):
-        state.apply(entry, sha256_of(body), f"{store.url}/{log_key(topic, entry.seq)}")
-        if entry.seq == at:
-            return state
-    if at is not None:
-        raise KeyError(f"snapshot {at} of {topic} does not exist: its log ends at {state.seq}")
-    return state
-
-
-def topics_of(store: ObjectStore) -> list[str]:
-    """Return the topics that have a log in this archive."""
-    names = {info.key.split("/")[1].removeprefix("topic=") for info in store.list("log/topic=")}
-    return sorted(names)

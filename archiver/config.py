@@ -20,6 +20,8 @@ class ArchiverConfig:
     kafka: librdkafka settings beside those that exactness fixes; "bootstrap.servers" is required.
     instance_id: the worker's static membership in the group; None leaves the group at once when it ends.
     queue_kb_max: librdkafka's own buffer of fetched records, in KiB.
+    seal_lateness_s: a date is sealed so long after its end; None: dates are not sealed. seal_interval_s: so often it is
+    looked for.
     failpoint: (name, hit, signal number) that the worker sends itself, for tests.
     """
 
@@ -34,6 +36,8 @@ class ArchiverConfig:
     queue_kb_max: int = 64 << 10
     flush_when_idle: bool = False
     schema_topic: str = SCHEMA_TOPIC
+    seal_lateness_s: float | None = None
+    seal_interval_s: float = 60.0
     failpoint: tuple[str, int, int] | None = None
     log_level: str = "INFO"
 

@@ -1,6 +1,7 @@
 """Named points in the archiver's path at which tests kill or pause it, to prove that no step between loses or doubles.
 
-`FAILPOINTS` is the full list, in the order in which a flush passes them. In production every hit is a no-op.
+`FAILPOINTS` are those that each flush passes, in their order; `UPKEEP_FAILPOINTS` those of folds and seals, which come
+now and then; `COMPACT_FAILPOINTS` those of `headrace compact`. In production every hit is a no-op.
 """
 
 import os
@@ -21,6 +22,16 @@ FAILPOINTS = (
     "after-cleaning",
 )
 
+UPKEEP_FAILPOINTS = ("before-fold", "after-fold", "before-seal", "after-seal", "before-marker", "after-marker")
+COMPACT_FAILPOINTS = (
+    "compact-built",
+    "compact-intent",
+    "compact-uploaded",
+    "compact-before-rewrite",
+    "compact-after-rewrite",
+    "compact-removed",
+)
+
 Failpoint = Callable[[str], None]
 
 
@@ -34,8 +45,9 @@ def signal_at(point: str, hits: int, number: int = signal.SIGKILL) -> Failpoint:
     SIGKILL ends it there, SIGSTOP makes it a zombie that wakes when somebody sends SIGCONT. Raises ValueError for a
     point that does not exist, so that a misspelt test fails instead of passing.
     """
-    if point not in FAILPOINTS:
-        raise ValueError(f"no failpoint {point!r}; there are: {', '.join(FAILPOINTS)}")
+    known = (*FAILPOINTS, *UPKEEP_FAILPOINTS, *COMPACT_FAILPOINTS)
+    if point not in known:
+        raise ValueError(f"no failpoint {point!r}; there are: {', '.join(known)}")
     left = hits
 
     def hit(name: str) -> None:

@@ -47,13 +47,17 @@ class BuiltFile:
 
 @dataclass(frozen=True, slots=True)
 class FileContext:
-    """What goes into the footers of a flush's files. `spans`: {partition, lineage, from} of each partition."""
+    """What goes into the footers of a flush's files. `spans`: {partition, lineage, from} of each partition.
+
+    `sealed`: the dates that the log has sealed; rows of these are late.
+    """
 
     topic: str
     topic_id: str
     cluster_id: str
     writer: str
     spans: tuple[Mapping[str, Any], ...]
+    sealed: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -240,8 +244,9 @@ class FlushBuffer:
             (min(part.first for part in parts), max(part.last for part in parts)),
         )
         bounds = row_group_bounds(total)
+        late = kind == "data" and dt in context.sealed
         if kind == "data":
-            groups = rows.data_tables(bounds, schemas, self._decoder.writers.union)
+            groups = rows.data_tables(bounds, schemas, self._decoder.writers.union, late=late)
         else:
             groups = rows.quarantine_tables(bounds)
         body = write_file(groups, footer, extent)
@@ -253,7 +258,7 @@ class FlushBuffer:
             bytes=len(body),
             sha256=hashlib.sha256(body).hexdigest(),
             rows=total,
-            late=0,
+            late=total if late else 0,
             parts=tuple(parts),
         )
 

@@ -92,9 +92,12 @@ class SortedRows:
         return [writer for writer, has_rows in zip(writers, used.tolist(), strict=True) if has_rows]
 
     def data_tables(
-        self, bounds: Iterable[tuple[int, int]], writers: Sequence[Writer], union: ColumnUnion
+        self, bounds: Iterable[tuple[int, int]], writers: Sequence[Writer], union: ColumnUnion, *, late: bool
     ) -> Iterator[pa.Table]:
-        """Yield the rows [start, stop) of the file, for each bound, with the columns of a data file."""
+        """Yield the rows [start, stop) of the file, for each bound, with the columns of a data file.
+
+        `late`: whether the date was sealed before these rows came.
+        """
         own = union.fields({name for writer in writers for name in writer.schema.arrow_schema.names})
         names = [field.name for field in own]
         frames = pa.array([writer.frame for writer in writers], pa.binary())
@@ -107,9 +110,9 @@ class SortedRows:
             if value.null_count < len(value):
                 no_frame |= value.is_valid().to_numpy()
             frame = pa.DictionaryArray.from_arrays(pa.array(index_of[ids], mask=no_frame), frames)
-            late = pa.array(np.zeros(len(table), bool))
+            lates = pa.array(np.full(len(table), late))
             columns = table.select([*names, *RECORD_NAMES]).columns
-            yield pa.table([*columns, frame, value, late], names=[*names, *RECORD_NAMES, "_frame", "_value", "_late"])
+            yield pa.table([*columns, frame, value, lates], names=[*names, *RECORD_NAMES, "_frame", "_value", "_late"])
 
     def quarantine_tables(self, bounds: Iterable[tuple[int, int]]) -> Iterator[pa.Table]:
         """Yield the rows [start, stop) of the file, for each bound, with the columns of a quarantine file."""

@@ -1,9 +1,10 @@
 """What a worker holds of a topic's partitions, and what of it goes into a commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .flush_buffer import BuiltFile, FileContext
 from .log_entries import Entry, FileEntry, Gap, PartEntry, Span
@@ -57,6 +58,13 @@ def held_at(newest: PartitionState | None, log_start: int) -> Held:
     return Held(newest.identity.lineage, newest.next, newest.next, newest.leader_epoch)
 
 
+def rows_held(batch: pa.RecordBatch, held: Mapping[int, Held]) -> pa.RecordBatch:
+    """Return the rows of partitions that are held."""
+    if set(pc.unique(batch.column("partition")).to_pylist()) <= held.keys():
+        return batch
+    return batch.filter(pc.is_in(batch.column("partition"), value_set=pa.array(list(held), pa.int32())))
+
+
 def offset_bounds(batch: pa.RecordBatch) -> list[tuple[int, int, int]]:
     """Return (partition, smallest offset, largest offset) of each partition in a batch."""
     table = pa.table({"p": batch.column("partition"), "o": batch.column("offset")})
@@ -106,11 +114,24 @@ def file_entry(file: BuiltFile) -> FileEntry:
 
 
 def file_context(
-    topic: str, topic_id: str, writer: Writer, held: Mapping[int, Held], partitions: Sequence[int]
+    topic: str,
+    topic_id: str,
+    writer: Writer,
+    held: Mapping[int, Held],
+    partitions: Sequence[int],
+    *,
+    sealed: Collection[str] = (),
 ) -> FileContext:
-    """Return what the footers of a commit's files say."""
+    """Return what the footers of a commit's files say; rows of `sealed` dates are late."""
     spans = tuple({"partition": p, "lineage": held[p].lineage, "from": held[p].start} for p in partitions)
-    return FileContext(topic=topic, topic_id=topic_id, cluster_id=writer.cluster_id, writer=writer.name, spans=spans)
+    return FileContext(
+        topic=topic,
+        topic_id=topic_id,
+        cluster_id=writer.cluster_id,
+        writer=writer.name,
+        spans=spans,
+        sealed=frozenset(sealed),
+    )
 
 
 def summary(entry: Entry) -> str:

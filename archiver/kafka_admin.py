@@ -8,7 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+)
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -93,6 +100,33 @@ class KafkaAdmin:
                 raise SourceError(f"asking for the offsets of {at} of Kafka at {self._bootstrap}: {ends}")
             ranges[where] = (ends.log_start, ends.last_stable)
         return ranges
+
+    def date_ends(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
+        """Return each partition's first offset with at least this timestamp; see sealing.DateEnds.
+
+        Offsets inside of open transactions count: what lies before the end must be closed. Raises SourceError.
+        """
+        partitions = self._partitions(topic)
+        at_time = OffsetSpec.for_timestamp(timestamp_ms)
+        found = self._offsets(partitions, at_time, IsolationLevel.READ_UNCOMMITTED)
+        ends: dict[int, int | None] = {}
+        for where, answer in found.items():
+            if isinstance(answer, KafkaError):
+                raise self._error(f"asking where a date ends in {where.topic}/{where.partition}", answer)
+            ends[where.partition] = answer if answer >= 0 else None
+        open_ended = [where for where in partitions if ends[where.partition] is None]
+        for where, end in self.log_ends(open_ended).items() if open_ended else ():
+            if isinstance(end, str):
+                raise SourceError(f"asking for the end of {where.topic}/{where.partition}: {end}")
+            ends[where.partition] = end.last_stable if end.last_stable == end.high_watermark else None
+        return ends
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        future = self._admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_S)[topic]
+        try:
+            return [TopicPartition(topic, partition.id) for partition in future.result().partitions]
+        except KafkaException as error:
+            raise self._error(f"asking for the partitions of {topic}", error.args[0]) from error
 
     def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, LogEnds | KafkaError]:
         starts = self._offsets(partitions, EARLIEST, IsolationLevel.READ_COMMITTED)

@@ -126,6 +126,10 @@ class KafkaSource:
         """Return (log start, last stable offset) of each partition."""
         return self._positions.log_ranges(partitions)
 
+    def date_ends(self, topic: str, timestamp_ms: int) -> dict[int, int | None]:
+        """Return where a date ends in each partition; see sealing.DateEnds."""
+        return self._positions.date_ends(topic, timestamp_ms)
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:

@@ -266,6 +266,11 @@ def _span(row: _Fields) -> Span:
     )
 
 
+def file_from_json(value: object, where: str) -> FileEntry:
+    """Return the file that as_json() gave; `where` names its source in errors. Raises LogCorrupt."""
+    return _file(_Fields(value, where))
+
+
 def _file(row: _Fields) -> FileEntry:
     stated = row.text("kind")
     kinds: dict[str, FileKind] = {"data": "data", "quarantine": "quarantine"}

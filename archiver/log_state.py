@@ -1,21 +1,31 @@
 """What a topic's log adds up to: the fold of its entries, with the invariants checked at each step.
 
 Pure: no store, no clock. A worker folds to know where to read on and whether its commit still fits; readers fold to
-know which files a snapshot has; verify folds to find any entry that breaks a rule.
+know which files a snapshot has; verify folds to find any entry that breaks a rule. What seals and rewrites must satisfy
+is in log_rules.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from .file_columns import CommittedFile, FileColumns
+from .file_table import FileTable
 from .log_entries import NO_SHA256, Entry, FileEntry, Gap, Span
+from .log_rules import (
+    LogViolation,
+    check_expire,
+    check_intent,
+    check_late,
+    check_parts,
+    check_rewrite,
+    check_seal,
+    keys_in,
+)
 
+__all__ = ["CommittedFile", "Identity", "Intent", "LogState", "LogViolation", "PartitionState", "Seal"]
 
-class LogViolation(Exception):
-    """An entry breaks an invariant of the log. `invariant` is its name in docs/guarantees.md, for instance "I2"."""
-
-    def __init__(self, invariant: str, where: str, what: str) -> None:
-        super().__init__(f"{where}: {what} (breaks {invariant})")
-        self.invariant = invariant
+FOLD_ENTRIES = 1000
+"""A fold is made of each so many entries. Part of the format; tests take fewer."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,18 +53,35 @@ class PartitionState:
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedFile:
-    """A file of a snapshot, with the entry that brought it and the identities' topic id."""
+class Seal:
+    """A date is complete, says entry `seq`: each partition had been archived up to its end. Later rows are late."""
 
-    file: FileEntry
     seq: int
-    topic_id: str
-    lineages: Mapping[int, int]
+    ends: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A rewrite that is under way: the keys that it may add."""
+
+    entry_id: str
+    seq: int
+    writer: str
+    at: str
+    adds: frozenset[str]
+
+
+AtThousand = Callable[["LogState", FileColumns, tuple[int, str]], None]
 
 
 @dataclass
 class LogState:
-    """The fold of a log's entries 1..seq."""
+    """The fold of a log's entries 1..seq.
+
+    `dates`: date -> (rows, late rows) of its data files. `lean`: rewrites are believed as far as they name files that
+    are not at hand; for a worker, which has no use for files. `on_thousand` is called at each full thousand (of
+    `fold_entries`) with the state, its files' columns, and (seq, SHA-256) of the entry before the thousand: `begin`.
+    """
 
     topic: str
     seq: int = 0
@@ -62,11 +89,20 @@ class LogState:
     cluster_id: str = ""
     topic_id: str = ""
     identities: dict[Identity, PartitionState] = field(default_factory=dict)
-    files: dict[str, CommittedFile] = field(default_factory=dict)
-    sealed: dict[str, Mapping[str, int]] = field(default_factory=dict)
-    intents: dict[str, frozenset[str]] = field(default_factory=dict)
-    removed: dict[str, int] = field(default_factory=dict)
+    files: FileTable = field(default_factory=FileTable)
+    sealed: dict[str, Seal] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    dates: dict[str, tuple[int, int]] = field(default_factory=dict)
+    lean: bool = False
+    fold_entries: int = FOLD_ENTRIES
+    on_thousand: AtThousand | None = None
+    begin: tuple[int, str] = (0, NO_SHA256)
     _newest: dict[tuple[str, int], Identity] = field(default_factory=dict)
+
+    def place(self, at: PartitionState) -> None:
+        """Set how far an identity is archived; it becomes its partition's newest one."""
+        self.identities[at.identity] = at
+        self._newest[at.identity.topic_id, at.identity.partition] = at.identity
 
     def newest(self, partition: int, topic_id: str | None = None) -> PartitionState | None:
         """Return the newest lineage of a partition of the current topic (or of `topic_id`), None when unseen."""
@@ -101,6 +137,14 @@ class LogState:
         self._check(entry, where)
         self._take(entry)
         self.seq, self.head_sha256 = entry.seq, sha256
+        if self.seq % self.fold_entries == 0:
+            self._close_thousand()
+
+    def _close_thousand(self) -> None:
+        begin, self.begin = self.begin, (self.seq, self.head_sha256)
+        columns = self.files.close_thousand(self.seq)
+        if columns is not None and self.on_thousand is not None:
+            self.on_thousand(self, columns, begin)
 
     # -- what each kind must satisfy ---------------------------------------------------------------------------------
 
@@ -114,16 +158,15 @@ class LogState:
         if self.cluster_id and entry.cluster_id != self.cluster_id:
             message = f"comes from Kafka cluster {entry.cluster_id!r}; this log belongs to {self.cluster_id!r}"
             raise LogViolation("I10", where, message)
+        check = _CHECKS.get(entry.kind)
+        if check is not None:
+            check(self, entry, where)
         if entry.kind == "commit":
             self._check_commit(entry, where)
-        elif entry.kind == "seal" and str(entry.details.get("dt")) in self.sealed:
-            raise LogViolation("I11", where, f"seals {entry.details.get('dt')} a second time")
-        elif entry.kind in ("rewrite", "expire"):
-            for key in self._removes(entry):
-                if key not in self.files:
-                    raise LogViolation("I3", where, f"removes {key}, which no entry before it added")
+        if len({file.key for file in entry.files}) != len(entry.files):
+            raise LogViolation("I3", where, "adds a file twice")
         for file in entry.files:
-            if file.key in self.files or file.key in self.removed:
+            if self.files.here(file.key) or file.key in self.files.removed:
                 raise LogViolation("I3", where, f"adds {file.key}, which an earlier entry added already")
 
     def _check_commit(self, entry: Entry, where: str) -> None:
@@ -138,7 +181,8 @@ class LogState:
         for span in entry.spans:
             before = known.get(span.partition, self.newest(span.partition, entry.topic_id))
             known[span.partition] = self._after(before, span, entry.topic_id, where)
-        _check_parts(entry, where)
+        check_parts(entry, where)
+        check_late(self, entry, where)
 
     def _after(self, before: PartitionState | None, span: Span, topic_id: str, where: str) -> PartitionState:
         at = f"{where}, {self.topic}/{span.partition}"
@@ -170,11 +214,6 @@ class LogState:
             gaps=base.gaps + span.gaps,
         )
 
-    @staticmethod
-    def _removes(entry: Entry) -> list[str]:
-        removes = entry.details.get("removes", [])
-        return [str(key) for key in removes] if isinstance(removes, list) else []
-
     # -- what each kind changes --------------------------------------------------------------------------------------
 
     def _take(self, entry: Entry) -> None:
@@ -185,40 +224,37 @@ class LogState:
         if entry.kind == "commit":
             self.topic_id = entry.topic_id
             for span in entry.spans:
-                after = self._after(self.newest(span.partition), span, entry.topic_id, "log")
-                self.identities[after.identity] = after
-                self._newest[entry.topic_id, span.partition] = after.identity
+                self.place(self._after(self.newest(span.partition), span, entry.topic_id, "log"))
         elif entry.kind == "seal":
-            self.sealed[str(entry.details.get("dt"))] = dict(entry.details.get("ends", {}))
+            ends = {int(partition): int(end) for partition, end in entry.details["ends"].items()}
+            self.sealed[str(entry.details["dt"])] = Seal(entry.seq, ends)
         elif entry.kind == "intent":
-            self.intents[entry.entry_id] = frozenset(str(key) for key in entry.details.get("adds", []))
+            adds = frozenset(keys_in(entry, "adds"))
+            self.intents[entry.entry_id] = Intent(entry.entry_id, entry.seq, entry.writer, entry.at, adds)
         elif entry.kind in ("rewrite", "expire"):
             self.intents.pop(str(entry.details.get("intent", "")), None)
-            for key in self._removes(entry):
-                del self.files[key]
-                self.removed[key] = entry.seq
+            if entry.kind == "expire":
+                for key in keys_in(entry, "removes"):
+                    self._count(self.files[key].file, -1)
+        for file in entry.files if entry.kind == "commit" else ():
+            self._count(file, 1)
+        self.take_files(entry)
+
+    def take_files(self, entry: Entry) -> None:
+        """Take in only what an entry says of files, unchecked."""
+        if entry.kind in ("rewrite", "expire"):
+            for key in keys_in(entry, "removes"):
+                self.files.remove(key, entry.seq)
         lineages = {span.partition: span.lineage for span in entry.spans}
+        if entry.kind == "rewrite":
+            lineages = {int(partition): int(of) for partition, of in entry.details.get("lineages", {}).items()}
         for file in entry.files:
             self.files[file.key] = CommittedFile(file, entry.seq, entry.topic_id, lineages)
 
+    def _count(self, file: FileEntry, sign: int) -> None:
+        if file.kind == "data":
+            rows, late = self.dates.get(file.dt, (0, 0))
+            self.dates[file.dt] = (rows + sign * file.rows, late + sign * file.late)
 
-def _check_parts(entry: Entry, where: str) -> None:
-    """Hold a commit's files against its spans: each row belongs to a span, and the counts agree (I4)."""
-    spans = {span.partition: span for span in entry.spans}
-    counts: dict[tuple[str, int], int] = {}
-    for file in entry.files:
-        if sum(part.rows for part in file.parts) != file.rows:
-            raise LogViolation(
-                "I4", where, f"{file.key}: its parts hold another number of rows than the {file.rows} stated"
-            )
-        for part in file.parts:
-            span = spans.get(part.partition)
-            if span is None or part.first < span.start or part.last >= span.end or part.first > part.last:
-                message = f"{file.key}: offsets {part.first}..{part.last} of partition {part.partition} lie in no span"
-                raise LogViolation("I4", where, message)
-            counts[file.kind, part.partition] = counts.get((file.kind, part.partition), 0) + part.rows
-    for span in entry.spans:
-        data, quarantined = counts.get(("data", span.partition), 0), counts.get(("quarantine", span.partition), 0)
-        if spans[span.partition] is span and (data, quarantined) != (span.rows, span.quarantined):
-            message = f"partition {span.partition}: files hold {data}+{quarantined} rows, the span says "
-            raise LogViolation("I4", where, message + f"{span.rows}+{span.quarantined}")
+
+_CHECKS = {"seal": check_seal, "intent": check_intent, "rewrite": check_rewrite, "expire": check_expire}

@@ -8,29 +8,31 @@ a store that does not answer, another topic id - everything uncommitted is dropp
 import logging
 from collections.abc import Callable, Collection, Sequence
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from .clock import Clock
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
 from .flush_buffer import FlushBuffer
-from .held import Held, Writer, file_context, file_entry, held_at, offset_bounds, spans_of, summary
+from .held import Held, Writer, file_context, file_entry, held_at, offset_bounds, rows_held, spans_of, summary
 from .histories import closing_spans, diverging_spans, refuse_other_cluster
 from .limits import Limits
 from .log_entries import Entry, FileEntry, Gap, Span
-from .log_state import Identity, LogState
+from .log_state import FOLD_ENTRIES, Identity, LogState
 from .object_store import ObjectStore
+from .sealing import SealRules, make_sealer
 from .source import OffsetLost, Reached, Records, Source, SourceError, Start, TopicPartition, Unreadable
 from .topic_decoder import SchemaSource, TopicSettings
 from .truncation import divergence_offset
+from .upkeep import Upkeep
 from .uploads import Uploads
 
 log = logging.getLogger("headrace.archiver")
 
 
 class TopicArchive:
-    """Archives one topic for one worker. Not thread-safe. `clock.pause` waits between attempts at a silent store."""
+    """Archives one topic for one worker. Not thread-safe. `clock.pause` waits between attempts at a silent store.
+
+    `sealing`: when its dates are complete; None: never.
+    """
 
     def __init__(
         self,
@@ -44,6 +46,8 @@ class TopicArchive:
         clock: Clock,
         new_id: Callable[[], str],
         failpoint: Failpoint,
+        sealing: SealRules | None = None,
+        fold_entries: int = FOLD_ENTRIES,
     ) -> None:
         self.topic = settings.topic
         self.settings = settings
@@ -59,9 +63,10 @@ class TopicArchive:
         self._new_id = new_id
         self._failpoint = failpoint
         self._uploads = Uploads(store, self.topic, pause=clock.pause)
-        self._log = CommitLog(store, self.topic, pause=clock.pause)
+        self._log = CommitLog(store, self.topic, pause=clock.pause, lean=True, fold_entries=fold_entries)
         self._buffer = FlushBuffer(settings, schemas, new_id=new_id)
-        self._cleaning_due = self._idle_cleaning_due = False
+        sealer = make_sealer(self._log, source, sealing, writer=writer, clock=clock, new_id=new_id, failpoint=failpoint)
+        self._upkeep = Upkeep(self._log, self._uploads, sealer, failpoint=failpoint)
 
     # -- what is held ------------------------------------------------------------------------------------------------
 
@@ -97,7 +102,7 @@ class TopicArchive:
             self.held.update({partition: Held(0, 0, 0, -1) for partition in partitions})
             return dict.fromkeys(partitions, Start(0))
         self.topic_id = topic_id
-        self._cleaning_due = self._idle_cleaning_due = True
+        self._upkeep.assigned()
         return self._place(partitions)
 
     def give_up(self, partitions: Collection[int]) -> None:
@@ -120,7 +125,7 @@ class TopicArchive:
         self.topic_id = self._source.topic_ids([self.topic]).get(self.topic)
         if self.topic_id is None:
             return
-        self._cleaning_due = self._idle_cleaning_due = True
+        self._upkeep.assigned()
         starts = self._place(partitions)
         self._source.restart_at({TopicPartition(self.topic, p): start for p, start in starts.items()})
         self.restart_due = False
@@ -135,8 +140,8 @@ class TopicArchive:
     def check_topic_id(self, topic_id: str | None) -> None:
         """Compare with the topic's id of now; a topic that was made again is started over, None means deleted."""
         if self.held and not self.restart_due and topic_id != self.topic_id:
-            what = "was deleted" if topic_id is None else "was deleted and made again"
-            log.warning("%s: the topic %s; dropping what is not committed", self.topic, what)
+            again = "" if topic_id is None else " and made again"
+            log.warning("%s: the topic was deleted%s; dropping what is not committed", self.topic, again)
             self._discard()
             self.restart_due = True
 
@@ -156,10 +161,7 @@ class TopicArchive:
     def _close_older_incarnation(self, state: LogState, topic_id: str) -> LogState:
         """Close the log's open identities of an older topic id, each with a gap whose end nobody can know."""
         while state.topic_id not in ("", topic_id) and (still_open := state.open_identities(state.topic_id)):
-            log.warning(
-                "%s: the topic was deleted and made again; what was not archived before is recorded as a gap",
-                self.topic,
-            )
+            log.warning("%s: made again; what was not archived of it before is recorded as a gap", self.topic)
             spans = closing_spans(still_open, topic_id)
             outcome = self._log.append(self._entry(spans, (), topic_id=state.topic_id))
             if isinstance(outcome, Fenced):
@@ -173,12 +175,7 @@ class TopicArchive:
         """Take records in; those of partitions that are not held (any more) are passed over."""
         if self.restart_due:
             return  # it will be read again
-        batch = records.batch
-        present = set(pc.unique(batch.column("partition")).to_pylist())
-        if not present <= self.held.keys():
-            mask = pc.is_in(batch.column("partition"), value_set=pa.array(list(self.held), pa.int32()))
-            batch = batch.filter(mask)
-            present &= self.held.keys()
+        batch = rows_held(records.batch, self.held)
         if not batch.num_rows:
             return
         for partition, first, final in offset_bounds(batch):
@@ -281,26 +278,27 @@ class TopicArchive:
             return False
         self._buffer.clear()
         self.oldest_s = None
-        self._clean()
+        self._upkeep.committed(self._mine())
         return True
 
-    def clean_when_idle(self) -> None:
-        """Once an assignment, when there is nothing to commit: remove what crashed writers left, for plain readers."""
-        if self._idle_cleaning_due and self.held and not self.restart_due and not self.pending:
-            self._idle_cleaning_due = False
-            self._clean()
+    def idle(self) -> None:
+        """Do what is to be done while there is nothing to commit."""
+        if self.held and not self.restart_due and not self.pending:
+            self._upkeep.idle(self._mine())
 
-    def _clean(self) -> None:
-        if self._cleaning_due:
-            mine = {Identity(str(self.topic_id), p, held.lineage) for p, held in self.held.items()}
-            self._cleaning_due = self._uploads.clean(self._log.state, mine)
-            self._failpoint("after-cleaning")
+    def seal(self, *, now: bool = False) -> None:
+        """Seal the dates that are complete, when it is time to look again, or `now`."""
+        if self.held and not self.restart_due:
+            self._upkeep.seal(self.topic_id, now=now)
+
+    def _mine(self) -> set[Identity]:
+        return {Identity(str(self.topic_id), p, held.lineage) for p, held in self.held.items()}
 
     def _commit(self, partitions: Sequence[int]) -> bool:
         """Commit these partitions in one entry, or in several where one would become too large."""
-        files = self._buffer.build(
-            file_context(self.topic, str(self.topic_id), self._writer, self.held, partitions), partitions
-        )
+        sealed = self._log.state.sealed
+        context = file_context(self.topic, str(self.topic_id), self._writer, self.held, partitions, sealed=sealed)
+        files = self._buffer.build(context, partitions)
         entry = self._entry(
             spans_of(self.held, partitions, files, self._buffer.max_timestamps), tuple(map(file_entry, files))
         )

@@ -47,14 +47,15 @@ class Uploads:
         except StoreError as error:
             log.warning("%s: could not remove the files of a fenced commit; cleaning will: %s", self._topic, error)
 
-    def clean(self, state: LogState, mine: Collection[Identity]) -> bool:
+    def clean(self, state: LogState, refresh: Callable[[], LogState], mine: Collection[Identity]) -> bool:
         """Remove what writers that ended early left; return whether to clean again after the next commit.
 
-        So it is while an object of `mine` is undecided: no other writer has these identities, so that it was left by
-        one that ended, and the next commit that reads its records again makes it dead.
+        `state` is a fold of the log that `refresh()` reads on. To be cleaned again is due while an object of `mine` is
+        undecided: no other writer has these identities, so that it was left by one that ended, and the next commit that
+        reads its records again makes it dead.
         """
         try:
-            cleaning = remove_dead_objects(self._store, state)
+            cleaning = remove_dead_objects(self._store, state, refresh)
         except StoreDenied as error:
             log.warning("%s: no right to remove what crashed writers left; readers see it: %s", self._topic, error)
             return False

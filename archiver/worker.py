@@ -67,7 +67,8 @@ class Worker:
         """Flush what is held and leave the group."""
         for archive in self._archives.values():
             self._flush(archive)
-            archive.clean_when_idle()
+            archive.idle()
+            archive.seal(now=True)
         self._source.close()
 
     def step(self) -> None:
@@ -91,7 +92,8 @@ class Worker:
                 self._flush(archive)
             elif not events:
                 # A crashed writer's records may all have come back by a commit before this assignment.
-                archive.clean_when_idle()
+                archive.idle()
+            archive.seal()
         self._bound_memory()
         for archive in self._archives.values():
             if archive.restart_due:

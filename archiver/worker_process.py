@@ -32,6 +32,7 @@ from .log_state import LogViolation
 from .object_store import StoreError
 from .s3 import S3Store
 from .schema_source import ArchiveSchemas, read_schema_topic
+from .sealing import SealRules
 from .source import Source, SourceError
 from .topic_archive import TopicArchive
 from .worker import Worker
@@ -95,6 +96,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         store, builtin(), lambda: read_schema_topic(config.kafka, config.schema_topic), monotonic=clock.monotonic
     )
     settings = {topic.topic: topic for topic in config.topics}
+    sealing = None if config.seal_lateness_s is None else SealRules(config.seal_lateness_s, config.seal_interval_s)
     name = f"{socket.gethostname()}:{os.getpid()}:{config.worker}"
 
     def new_id() -> str:
@@ -111,6 +113,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             clock=clock,
             new_id=new_id,
             failpoint=failpoint,
+            sealing=sealing,
         )
 
     return Worker(

@@ -11,7 +11,7 @@ import click
 
 from headrace.archiver.clock import SystemClock
 from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
-from headrace.archiver.failpoints import FAILPOINTS
+from headrace.archiver.failpoints import FAILPOINTS, UPKEEP_FAILPOINTS
 from headrace.archiver.kafka_admin import KafkaAdmin
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.limits import Limits
@@ -88,6 +88,20 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     help="A worker's bound on uncommitted records and fetch queue; files in the making come on top.",
 )
 @click.option(
+    "--seal/--no-seal",
+    default=None,
+    help="Declare dates complete: a seal in the log, then _SUCCESS beside the files. By default yes, but not with "
+    "--until-idle.",
+)
+@click.option(
+    "--seal-lateness",
+    default=3600.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Seal a date so long after its end (UTC); rows that come later are marked late.",
+)
+@click.option(
     "--schema-topic",
     default=SCHEMA_TOPIC,
     show_default=True,
@@ -108,6 +122,8 @@ def command(
     flush_rows: int,
     flush_mib: int,
     memory_mib: int,
+    seal: bool | None,
+    seal_lateness: float,
     schema_topic: str,
     verbose: bool,
 ) -> None:
@@ -151,6 +167,7 @@ def command(
                 queue_kb_max=memory_mib * MIB // 4 // 1024,
                 flush_when_idle=until_idle,
                 schema_topic=schema_topic,
+                seal_lateness_s=seal_lateness if seal or (seal is None and not until_idle) else None,
                 failpoint=_failpoint(worker),
                 log_level="DEBUG" if verbose else "INFO",
             )
@@ -208,6 +225,7 @@ def _failpoint(worker: int) -> tuple[str, int, int] | None:
     if not text:
         return None
     name, hit, *of = text.split(":")
-    if name not in FAILPOINTS:
-        raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(FAILPOINTS)}")
+    known = (*FAILPOINTS, *UPKEEP_FAILPOINTS)
+    if name not in known:
+        raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(known)}")
     return (name, int(hit), signal.SIGKILL) if worker == int(of[0] if of else 0) else None

@@ -1,176 +1,218 @@
-"""`headrace lag`: how far the archive is behind Kafka, from the commit logs in S3 and from Kafka itself."""
+"""`headrace lag`: how far the archive is behind Kafka, whether data is about to be lost, why, and what to do."""
 
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from headrace.archiver.commit_log import read_state, topics_of
 from headrace.archiver.config import DEFAULT_GROUP
-from headrace.archiver.kafka_admin import KafkaAdmin
-from headrace.archiver.kafka_metadata import KafkaMetadata
-from headrace.archiver.lag import LAG_VERSION, Facts, PartitionLag, evaluate, first_unarchived, worst_first
-from headrace.archiver.log_entries import LogCorrupt, LogTooNew
-from headrace.archiver.log_state import LogState, LogViolation
-from headrace.archiver.object_store import ObjectStore
-from headrace.archiver.source import TopicPartition
+from headrace.archiver.oncall.gather import Gathered, Gatherer, NoSuchTopic
+from headrace.archiver.oncall.lag import LAG_VERSION, PartitionLag, evaluate, worst_first
+from headrace.archiver.oncall.rules import Finding, Thresholds, findings
 from headrace.replay.errors import RequestRefused, named
 from headrace.schemas.catalog import builtin
 
-from .log import table
-from .options import EXIT_WRONG, archive_option, kafka_option
+from .lag_views import explanation, show
+from .lag_watch import watch
+from .options import EXIT_SERVER, EXIT_WRONG, archive_option, kafka_option
 from .servers import open_store, reported_errors
 
-FIRST_RECORDS_TIMEOUT_S = 5.0
-HEADINGS = ("topic", "partition", "state", "behind", "seconds", "start", "end", "durable", "committed", "note")
-RIGHT = {"partition", "behind", "seconds", "start", "end", "durable", "committed"}
+EXIT_OK, EXIT_WARNING, EXIT_CRITICAL, EXIT_CANNOT_TELL = 0, 1, 2, 3
+_DEFAULT = Thresholds()
 
 
-@click.command(name="lag")
+class LagCommand(click.Command):
+    """Under --check the exit code 2 means "critical": a usage error ends with 3, cannot tell."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a usage error under --check ends with 3."""
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.UsageError as error:
+            if "--check" not in args:
+                raise
+            error.show()
+            raise SystemExit(EXIT_CANNOT_TELL) from error
+
+
+@click.command(name="lag", cls=LagCommand)
 @kafka_option
 @archive_option
 @click.option("--topic", "topics", multiple=True, metavar="T", help="Only this topic. Repeat for several.")
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group.")
+@click.option("-v", "--verbose", is_flag=True, help="A line for each partition, with all positions.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; see below.")
-def command(kafka: str, archive_url: str, topics: tuple[str, ...], group: str, as_json: bool) -> None:
-    """Show how far the archive is behind Kafka, worst partition first.
+@click.option("--watch", "watching", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--every", type=click.FloatRange(0.2), default=2.0, show_default=True, metavar="S", help="With --watch: seconds."
+)
+@click.option("--explain", metavar="TOPIC[/PARTITION]", help="What is wrong there, the evidence, and what to do.")
+@click.option("--check", is_flag=True, help="One line and an exit code for a monitor: 0, 1, 2 or 3; see below.")
+@click.option(
+    "--warn-behind", type=float, default=_DEFAULT.behind_warning_s, show_default=True, metavar="S", help="Seconds."
+)
+@click.option(
+    "--critical-behind", type=float, default=_DEFAULT.behind_critical_s, show_default=True, metavar="S", help="Seconds."
+)
+@click.option(
+    "--critical-loss",
+    type=float,
+    default=_DEFAULT.loss_critical_s,
+    show_default=True,
+    metavar="S",
+    help="Seconds: unarchived records that Kafka deletes sooner are critical.",
+)
+@click.option(
+    "--max-transaction",
+    type=float,
+    default=_DEFAULT.transaction_s,
+    show_default=True,
+    metavar="S",
+    help="Seconds: a transaction may stay open for so long.",
+)
+def command(
+    kafka: str,
+    archive_url: str,
+    topics: tuple[str, ...],
+    group: str,
+    verbose: bool,
+    as_json: bool,
+    watching: bool,
+    every: float,
+    explain: str | None,
+    check: bool,
+    warn_behind: float,
+    critical_behind: float,
+    critical_loss: float,
+    max_transaction: float,
+) -> None:
+    """Show how far the archive is behind Kafka, worst first, and what is wrong.
 
-    Without --topic: all topics of the archive, and all event types that have a topic in Kafka.
+    Without --topic: all topics of the archive, those of the archiver's group, and all event types that have a topic in
+    Kafka. Needs Kafka and S3 only, no archiver. When S3 is silent, Kafka's committed offsets stand in for the log;
+    when Kafka is silent, the log is shown alone. Either ends with 3.
 
     \b
-    start, end  Kafka's first offset, and the end for readers of committed records
-    durable     the next offset to archive: all before it is safe in S3
-    committed   what the archiver's group has committed in Kafka, never ahead of durable
-    behind      records that are not durable yet (counted in offsets)
-    seconds     how old the first of them is; ? when that cannot be told
+    behind      records that are not durable in S3 yet (counted in offsets)
+    age         how old the first of them is; ? when that cannot be told
+    loss in     when Kafka's retention may delete the first of them
+    caught up   when the archive has caught up, at the speed of the last minutes
     state       caught-up; behind; idle (nothing in Kafka, nothing missing); not-archived; unknown
+    start, end  -v: Kafka's first offset, and the end for readers of committed records
+    taken       -v: what the worker has fetched; durable: all before is safe in S3; committed: what Kafka was told
 
-    JSON: {"version": 1, "at", "archive", "group", "records_behind", "seconds_behind", "partitions": [{"topic",
-    "partition", "state", "log_start", "log_end", "high_watermark", "durable_next", "committed", "records_behind",
-    "seconds_behind", "lost", "note"}]}. Numbers that are not known are null; the totals leave them out.
+    \b
+    headrace lag --explain pin/3                 what is wrong with it, and what to do
+    headrace lag --check --critical-loss 7200    for a monitor: 0 fine, 1 warning, 2 critical, 3 cannot tell
 
-    Exit codes: 0 for any lag, 1 when a commit log is damaged, 2 for an unknown topic, 3 when Kafka or S3 does not
-    answer.
+    JSON: {"version": 1, "at", "archive", "group", "records_behind", "seconds_behind", "seconds_to_loss", "findings":
+    [{"rule", "severity", "topic", "partition", "evidence", "step", "commands", "runbook"}], "unanswered", "partitions":
+    [{"topic", "partition", "state", "log_start", "log_end", "high_watermark", "taken", "durable_next", "durable_from",
+    "durable_as_of_ms", "committed", "records_behind", "seconds_behind", "lost", "seconds_to_loss", "loss_by",
+    "catch_up", "catch_up_seconds", "worker", "heartbeat_age_seconds", "trouble", "note"}]}. Numbers that are not known
+    are null, never NaN; the totals leave them out.
+
+    Exit codes without --check: 0 for any lag, 1 when a commit log is damaged, 2 for an unknown topic, 3 when Kafka or
+    S3 does not answer. With it, all that cannot be told is 3, usage errors too.
     """
     with reported_errors():
-        store = open_store(archive_url)
-        facts = gather({"bootstrap.servers": kafka}, store, topics, group)
-        now_ms = time.time_ns() // 1_000_000
-        lags = worst_first(evaluate(each, now_ms) for each in facts)
+        gatherer = Gatherer(
+            {"bootstrap.servers": kafka},
+            open_store(archive_url),
+            group=group,
+            event_topics=builtin().types(),
+            now_ms=_now_ms,
+            pause=time.sleep,
+            monotonic=time.monotonic,
+        )
+        thresholds = Thresholds(
+            behind_warning_s=warn_behind,
+            behind_critical_s=critical_behind,
+            loss_critical_s=critical_loss,
+            transaction_s=max_transaction,
+        )
+        chosen = (*topics, explain.split("/")[0]) if explain else topics
+        try:
+            if watching:
+                watch(lambda: _look(gatherer, chosen), thresholds, every_s=every, pause=time.sleep)
+                return
+            lags, gathered = _look(gatherer, chosen)
+        except NoSuchTopic as error:
+            text = f"topic {error.topic!r} is neither in Kafka nor in the archive; there are {named(error.there)}"
+            if check:
+                click.echo(f"cannot tell: {text}")
+                raise SystemExit(EXIT_CANNOT_TELL) from error
+            raise RequestRefused(text) from error
+        found = findings(lags, thresholds)
+        if check:
+            raise SystemExit(_check(lags, found, gathered))
         if as_json:
-            click.echo(json.dumps(_as_json(lags, now_ms, store.url, group), indent=2))
+            click.echo(json.dumps(_as_json(lags, found, gathered, archive_url, group), indent=2))
+        elif explain:
+            for line in explanation(lags, found, explain):
+                click.echo(line)
         else:
-            _show(lags, store.url)
-        if any(each.damaged for each in facts):
+            show(lags, found, gathered, archive_url, verbose=verbose)
+        if any(each.damaged for each in gathered.facts):
             raise SystemExit(EXIT_WRONG)
+        if gathered.store_problem or gathered.kafka_problem:
+            raise SystemExit(EXIT_SERVER)
 
 
-def gather(kafka: dict[str, Any], store: ObjectStore, topics: Sequence[str], group: str) -> list[Facts]:
-    """Ask Kafka and the archive, in as few calls as there are kinds of question, not of partitions."""
-    metadata = KafkaMetadata(kafka)
-    admin = KafkaAdmin(kafka, pause=time.sleep, monotonic=time.monotonic)
-    present = metadata.topics()
-    archived = set(topics_of(store))
-    chosen = sorted(set(topics)) or sorted(archived | (set(builtin().types()) & set(present)))
-    for topic in chosen:
-        if topic not in present and topic not in archived:
-            there = named(archived | set(present))
-            raise RequestRefused(f"topic {topic!r} is neither in Kafka nor in the archive; there are {there}")
-    topic_ids = metadata.topic_ids([topic for topic in chosen if topic in present])
-    # The log is read before Kafka's ends, so that the archive can't seem to be ahead of Kafka.
-    facts: list[Facts] = []
-    for topic in chosen:
-        facts += _of_topic(store, topic, topic_ids.get(topic), present.get(topic, 0))
-    ends = admin.log_ends([each.where for each in facts if each.where.topic in topic_ids])
-    committed = admin.committed(group)
-    for index, each in enumerate(facts):
-        answer = ends.get(each.where)
-        facts[index] = replace(
-            each,
-            ends=None if isinstance(answer, str) else answer,
-            problem=each.problem or (answer if isinstance(answer, str) else ""),
-            committed=committed.get(each.where),
-        )
-    wanted = {each.where: start for each in facts if not each.problem and (start := first_unarchived(each)) is not None}
-    firsts = admin.first_records(wanted, timeout_s=FIRST_RECORDS_TIMEOUT_S)
-    return [replace(each, first=firsts.get(each.where)) for each in facts]
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
-def _of_topic(store: ObjectStore, topic: str, topic_id: str | None, partitions: int) -> list[Facts]:
-    """Return what the archive knows of a topic's partitions; `topic_id` None: Kafka does not have the topic."""
-    problem, damaged = "", False
-    try:
-        state = read_state(store, topic)
-    except (LogCorrupt, LogTooNew, LogViolation) as error:
-        state, problem, damaged = LogState(topic), str(error), True
-    if topic_id is None:
-        problem = problem or "Kafka has no such topic (any more)"
-        known = [each.identity.partition for each in state.partitions()]
-        numbers: Iterable[int] = known or [0]
+def _look(gatherer: Gatherer, topics: Sequence[str]) -> tuple[list[PartitionLag], Gathered]:
+    gathered = gatherer.look(topics)
+    now_ms = _now_ms()
+    return worst_first(evaluate(each, now_ms) for each in gathered.facts), gathered
+
+
+def _check(lags: Sequence[PartitionLag], found: Sequence[Finding], gathered: Gathered) -> int:
+    """Print one line for a monitor; return its exit code."""
+    critical = [each for each in found if each.severity == "critical"]
+    unsure = [each for each in lags if each.state == "unknown" and not each.facts.damaged]
+    silent = gathered.store_problem or gathered.kafka_problem
+    code, word = EXIT_OK, "ok"
+    if critical:
+        code, word = EXIT_CRITICAL, "critical"
+    elif silent or unsure:
+        code, word = EXIT_CANNOT_TELL, "cannot tell"
+    elif found:
+        code, word = EXIT_WARNING, "warning"
+    if found:
+        worst = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        text = f"{worst.topic}/{worst.partition} {worst.rule}: {worst.evidence}{more}"
+    elif silent:
+        text = silent
+    elif unsure:
+        text = f"{unsure[0].facts.where.topic}/{unsure[0].facts.where.partition}: {unsure[0].note}"
     else:
-        numbers = range(partitions)
-    facts = []
-    for partition in numbers:
-        newest = state.newest(partition, topic_id)
-        facts.append(
-            Facts(
-                where=TopicPartition(topic, partition),
-                ends=None,
-                durable=None if newest is None else newest.next,
-                committed=None,
-                recreated=bool(state.topic_id) and topic_id is not None and state.topic_id != topic_id,
-                problem=problem,
-                damaged=damaged,
-            )
-        )
-    return facts
+        text = f"{sum(each.records_behind or 0 for each in lags)} records behind in {len(lags)} partitions"
+    click.echo(f"{word}: {text}")
+    return code
 
 
-def _as_json(lags: Sequence[PartitionLag], now_ms: int, archive: str, group: str) -> dict[str, Any]:
-    known = [each.seconds_behind for each in lags if each.seconds_behind is not None]
+def _as_json(
+    lags: Sequence[PartitionLag], found: Sequence[Finding], gathered: Gathered, archive: str, group: str
+) -> dict[str, Any]:
+    ages = [each.seconds_behind for each in lags if each.seconds_behind is not None]
+    losses = [each.loss.seconds for each in lags if each.loss.seconds is not None]
+    silent = [each for each in (gathered.store_problem, gathered.kafka_problem) if each]
     return {
         "version": LAG_VERSION,
-        "at": datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": datetime.fromtimestamp(_now_ms() / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "archive": archive,
         "group": group,
         "records_behind": sum(each.records_behind or 0 for each in lags),
-        "seconds_behind": max(known, default=None),
+        "seconds_behind": max(ages, default=None),
+        "seconds_to_loss": min(losses, default=None),
+        "findings": [each.as_json() for each in found],
+        "unanswered": [*silent, *gathered.unanswered],
         "partitions": [each.as_json() for each in lags],
     }
-
-
-def _show(lags: Sequence[PartitionLag], archive: str) -> None:
-    if not lags:
-        click.echo(f"the archive at {archive} has no topics, and Kafka has none of the event types", err=True)
-        return
-    for line in table([HEADINGS, *(_row(each) for each in lags)], RIGHT):
-        click.echo(line)
-    behind = sum(each.records_behind or 0 for each in lags)
-    topics = len({each.facts.where.topic for each in lags})
-    unsure = sum(each.records_behind is None for each in lags)
-    tail = f"; {unsure} partitions unknown" if unsure else ""
-    click.echo(f"{behind:,} records behind in {len(lags)} partitions of {topics} topics{tail}")
-
-
-def _row(lag: PartitionLag) -> tuple[str, ...]:
-    ends = lag.facts.ends
-    return (
-        lag.facts.where.topic,
-        str(lag.facts.where.partition),
-        lag.state,
-        _number(lag.records_behind),
-        "?" if lag.seconds_behind is None else f"{lag.seconds_behind:,.1f}",
-        _number(None if ends is None else ends.log_start),
-        _number(None if ends is None else ends.last_stable),
-        _number(lag.facts.durable, "-"),
-        _number(lag.facts.committed, "-"),
-        lag.note,
-    )
-
-
-def _number(value: int | None, missing: str = "?") -> str:
-    return missing if value is None else str(value)

@@ -1,19 +1,23 @@
 """`headrace log`: a topic's commits, one a line."""
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
-from headrace.archiver.commit_log import read_entries
+from headrace.archiver.commit_log import read_entries, read_state
+from headrace.archiver.fold_file import fold_key
+from headrace.archiver.folds import make_folds
 from headrace.archiver.log_entries import Entry, Span, log_key, sha256_of
 from headrace.archiver.log_state import LogState
+from headrace.archiver.object_store import ObjectStore
 from headrace.replay.loading import object_url
 from headrace.replay.reader import unknown_topic
 
 from .options import archive_option
+from .progress import RecordProgress
 from .servers import open_store, reported_errors
 
 LOG_VERSION = 1
@@ -24,8 +28,9 @@ SPANS_SHOWN = 3
 @click.argument("topic")
 @archive_option
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the newest N entries.")
+@click.option("--fold", is_flag=True, help="Make the folds that are missing or damaged, and show what was done.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, with the entries as they are.')
-def command(topic: str, archive_url: str, tail: int | None, as_json: bool) -> None:
+def command(topic: str, archive_url: str, tail: int | None, fold: bool, as_json: bool) -> None:
     """Show a topic's commits: what each covers, and what it added.
 
     The chain of hashes and the log's rules are checked on the way. Keep the last line's hash: `headrace verify TOPIC
@@ -34,9 +39,13 @@ def command(topic: str, archive_url: str, tail: int | None, as_json: bool) -> No
     \b
     headrace log pin --tail 20
     headrace log pin --json | jq '.entries[].spans'
+    headrace log pin --fold
     """
     with reported_errors():
         store = open_store(archive_url)
+        if fold:
+            _fold(store, topic)
+            return
         state = LogState(topic)
         kept: deque[tuple[Entry, str]] = deque(maxlen=tail)
         for entry, body in read_entries(store, topic):
@@ -53,6 +62,19 @@ def command(topic: str, archive_url: str, tail: int | None, as_json: bool) -> No
         for line in table([HEADINGS, *(_row(entry) for entry, _ in kept)]):
             click.echo(line)
         click.echo(f"head {state.seq}:{state.head_sha256}")
+
+
+def _fold(store: ObjectStore, topic: str) -> None:
+    """Archivers fold as they go; this is for a log from before there were folds, and for damaged ones."""
+    counts: Counter[str] = Counter()
+    with RecordProgress(f"fold {topic}", unit="entries") as progress:
+        for each in make_folds(store, topic, on_entries=progress.update):
+            counts[each.done] += 1
+            if each.why:
+                click.echo(f"{object_url(store, fold_key(topic, each.seq))}: {each.why}; replaced")
+    if not counts and not read_state(store, topic).seq:
+        raise unknown_topic(store, topic)
+    click.echo(f"{topic}: {counts['made']} folds made, {counts['replaced']} replaced, {counts['sound']} were sound")
 
 
 HEADINGS = ("seq", "at", "kind", "spans", "rows", "quarantined", "gaps", "files", "bytes", "writer")

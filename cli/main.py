@@ -25,6 +25,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "files": ("files", "List the Parquet files of a snapshot, or what came since one."),
     "replay": ("replay", "Replay an archived range, checked against its digests."),
     "verify": ("verify", "Check a topic's log, objects, digests and gaps."),
+    "checkpoint": ("checkpoint", "Name positions in the archive; list and show them."),
+    "gc": ("gc", "Show what no commit names any more, and remove it."),
 }
 
 # Which extra brings a module that may be missing.

@@ -33,12 +33,13 @@ class _Rate(ProgressColumn):
 class RecordProgress:
     """Context manager around a long run. `update(done)` may be called as often as one likes.
 
-    `shown` False says nothing at all: for output on the same terminal.
+    `shown` False says nothing at all: for output on the same terminal. `unit`: what is counted.
     """
 
-    def __init__(self, what: str, total: int | None = None, *, shown: bool = True) -> None:
+    def __init__(self, what: str, total: int | None = None, *, shown: bool = True, unit: str = "records") -> None:
         self._what = what
         self._total = total or 0
+        self._unit = unit
         self._bar: Progress | None = None
         self._started = self._said = time.monotonic()
         self._shown = shown
@@ -64,7 +65,7 @@ class RecordProgress:
             self._said = now
             rate = done / (now - self._started)
             left = f"{(self._total - done) / rate:,.0f} s left" if rate else "no rate yet"
-            click.echo(f"{self._what}: {done:,} of {self._total:,} records, {rate:,.0f}/s, {left}", err=True)
+            click.echo(f"{self._what}: {done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s, {left}", err=True)
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None

@@ -1,154 +1,158 @@
-"""`headrace replay`: bring an archived range back, checked, to standard output, a file or a Kafka topic."""
+"""`headrace replay`: bring an archived range back, checked, to standard output, files or Kafka topics."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from headrace.replay.errors import RequestRefused
-from headrace.replay.json_lines import JsonLines, LineFormat
-from headrace.replay.kafka_target import Allowances
+from headrace.replay.kafka_target import Allowances, Clock
 from headrace.replay.line_file import LineFile
-from headrace.replay.reader import Reading, open_reading
-from headrace.replay.selection import parse_selection
+from headrace.replay.replay_plan import ReplayPlan
+from headrace.replay.transform import Transform
 
-from .options import archive_option
-from .progress import RecordProgress
-from .replay_kafka import replay_into_kafka, show_plan
+from .options import EXIT_USAGE, archive_option
+from .replay_options import ALLOWANCES, Request, allowance_options, selection_of, selection_options
+from .replay_planning import kept_plan, plan_of, show_plan, show_refused
+from .replay_run import Run
 from .servers import open_store, reported_errors
+
+SELECTING = ("from_", "to", "tz", "partitions", "dates", "keys", "hex_keys", "where", "at", "topic_id", "lineage")
+PLANNING = (*SELECTING, "into", "form", "strip_headers", "provenance_headers", "topics")
 
 
 @click.command(name="replay")
-@click.argument("topic")
+@click.argument("topics", nargs=-1, metavar="TOPIC...")
 @archive_option
+@selection_options
 @click.option(
-    "--from",
-    "from_",
-    metavar="OFFSET|TIME",
-    help="First offset, in each chosen partition, or first timestamp, with a zone: 2026-11-23T10:00:00Z.",
+    "--into",
+    metavar="stdout|jsonl:PATH|avro:PATH|parquet:PATH|kafka:TOPIC",
+    help="Where the records go. With several topics, {topic} in the name stands for each.",
 )
-@click.option("--to", metavar="OFFSET|TIME", help="End of the range, exclusive.")
-@click.option("--partition", "-p", "partitions", multiple=True, type=int, metavar="P", help="Repeat for several.")
-@click.option("--dt", "dates", multiple=True, metavar="YYYY-MM-DD", help="Only this date (UTC). Repeat for several.")
-@click.option("--at", type=click.IntRange(min=1), metavar="SEQ", help="The snapshot after this log entry.")
-@click.option("--topic-id", metavar="ID", help="An earlier incarnation of a topic that was made again.")
-@click.option("--lineage", type=click.IntRange(min=0), metavar="N", help="An earlier lineage, before a truncation.")
-@click.option("--into", required=True, metavar="stdout|jsonl:PATH|kafka:TOPIC", help="Where the records go.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["event", "raw"]),
-    default="event",
-    show_default=True,
-    help="Lines: event decodes for people; raw is exact, with key, value and headers in base64.",
+    help="stdout, jsonl: event (default) decodes for people; raw is exact, with key, value and headers in base64. "
+    "parquet: event (default) has the event's columns beside the exact record; raw only the record.",
 )
-@click.option("--overwrite", is_flag=True, help="jsonl: replace a file that exists.")
+@click.option("--plan-only", is_flag=True, help="Show the plan and what the target would alter, and stop.")
 @click.option(
+    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep the plan in FILE and stop."
+)
+@click.option(
+    "--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Run just this plan."
+)
+@click.option("--resume", metavar="ID", help="Go on with a replay that was begun.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything, and write nothing.")
+@click.option(
+    "--receipt",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the receipt to FILE, not into the archive.",
+)
+@click.option("--overwrite", is_flag=True, help="Files: replace one that exists.")
+@click.option("--allow-empty", is_flag=True, help="A plan of 0 records is an answer, not a mistake.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="kafka: records a second.")
+@click.option(
+    "--target-kafka",
     "--kafka",
+    "target_kafka",
     envvar="HEADRACE_KAFKA",
     show_envvar=True,
     metavar="HOST:PORT[,...]",
     help="kafka: the target's bootstrap servers.",
 )
-@click.option("--allow-not-empty", is_flag=True, help="kafka: append to what the target has.")
-@click.option("--allow-log-append-time", is_flag=True, help="kafka: the target may replace timestamps.")
-@click.option("--allow-compacted", is_flag=True, help="kafka: the target may drop all but the last of a key.")
-@click.option("--allow-short-retention", is_flag=True, help="kafka: the target may soon delete records that are old.")
-def command(
-    topic: str,
-    archive_url: str,
-    from_: str | None,
-    to: str | None,
-    partitions: tuple[int, ...],
-    dates: tuple[str, ...],
-    at: int | None,
-    topic_id: str | None,
-    lineage: int | None,
-    into: str,
-    form: LineFormat,
-    overwrite: bool,
-    kafka: str | None,
-    allow_not_empty: bool,
-    allow_log_append_time: bool,
-    allow_compacted: bool,
-    allow_short_retention: bool,
-) -> None:
-    """Replay an archived range exactly: every record once, by offset in its partition, checked against its digest.
+@click.option("--strip-headers", is_flag=True, help="kafka: leave the records' headers out.")
+@click.option("--provenance-headers", is_flag=True, help="kafka: add headers that say where a record came from.")
+@allowance_options
+def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
+    """Replay archived ranges: every record once, by offset in its partition, checked against its digest.
 
-    The snapshot is fixed at the start. Offsets must be in the archive; times filter records by their Kafka timestamp.
-    Recorded gaps in the range are named on standard error.
+    The plan is shown first: a snapshot's files, parts and gaps, and what the target would alter. The run does just
+    that plan, and its receipt says what was read and written, and whether that is exact; `headrace verify --receipt`
+    reads the target back later. Offsets must be in the archive; times and keys filter records.
 
-    Into Kafka, records keep partition, order, key, value, headers and timestamp; offsets are new. A run that was killed
-    goes on where it was when the same command is typed again. At the end the target is read back and compared.
+    Into Kafka, records keep partition, order, key, value, headers and timestamp; offsets are new, and the receipt maps
+    them. A run that was stopped goes on where it was, by --resume or by the same command. Files appear whole or not at
+    all.
 
     \b
     headrace replay pin --into stdout | head -3
-    headrace replay pin --from 1000 --to 2000 --partition 0 --into jsonl:pins.jsonl --format raw
-    headrace replay pin --from 2026-11-23T10:00:00Z --to 2026-11-23T11:00:00Z --into stdout
-    headrace replay pin --into kafka:pin_again
+    headrace replay pin --dt 2026-11-23 --into parquet:pins.parquet
+    headrace replay pin --from 2026-11-23T10:00 --to 2026-11-23T11:00 --tz Europe/Berlin --into jsonl:pins.jsonl
+    headrace replay pin follow --into kafka:{topic}_again --save plan.json
+    headrace replay --plan plan.json
     """
+    clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
     with reported_errors():
-        selection = parse_selection(
-            from_=from_, to=to, partitions=partitions, dates=dates, topic_id=topic_id, lineage=lineage
+        options["topics"] = topics
+        servers = options["target_kafka"]
+        kafka = None if servers is None else {"bootstrap.servers": servers}
+        allow = Allowances(
+            **{name.replace("-", "_"): options[f"allow_{name.replace('-', '_')}"] for name in ALLOWANCES}
         )
-        kind, _, name = into.partition(":")
-        if into != "stdout" and (kind not in ("jsonl", "kafka") or not name):
-            raise RequestRefused(f"--into {into}: expected stdout, jsonl:PATH or kafka:TOPIC")
         store = open_store(archive_url)
-        if kind == "kafka":
-            allow = Allowances(
-                not_empty=allow_not_empty,
-                log_append_time=allow_log_append_time,
-                compacted=allow_compacted,
-                short_retention=allow_short_retention,
-            )
-            if kafka is None:
-                raise RequestRefused("--into kafka:TOPIC needs --kafka, or HEADRACE_KAFKA in the environment")
-            replay_into_kafka(store, topic, selection, at, name, {"bootstrap.servers": kafka}, allow)
-            return
-        reading = open_reading(store, topic, selection, at=at)
-        show_plan(reading.plan)
-        if into == "stdout":
-            _to_stdout(reading, JsonLines(topic, form))
+        if options["plan_file"] is not None or options["resume"] is not None:
+            _refuse_together(options)
+            plan = kept_plan(store, options["plan_file"], options["resume"]).accepting(allow.names())
         else:
-            with LineFile(Path(name), overwrite=overwrite) as file:
-                _write(reading, JsonLines(topic, form), file.write)
-        _show_counts(reading)
+            request = _request(options, allow)
+            look = options["plan_only"] or options["dry_run"] or options["save"] is not None
+            plan, refused = plan_of(store, request, kafka, clock, refuse=not look)
+            if look:
+                show_plan(plan)
+                show_refused(refused)
+                _save(options["save"], plan)
+                if options["save"] is None and options["plan_only"] and refused:
+                    raise SystemExit(EXIT_USAGE)
+        if options["plan_only"] or options["save"] is not None:
+            return
+        run = Run(
+            store,
+            plan,
+            kafka,
+            clock,
+            at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            receipt_file=options["receipt"],
+            overwrite=options["overwrite"],
+            rate=options["rate"],
+        )
+        if options["dry_run"]:
+            run.try_it()
+        else:
+            run.run()
 
 
-def _show_counts(reading: Reading) -> None:
-    counts = reading.counts
-    quarantined = f" ({counts.quarantined:,} quarantined)" if counts.quarantined else ""
-    click.echo(
-        f"replayed {counts.records:,} records{quarantined} of {reading.plan.topic}, all {counts.parts:,} parts checked "
-        f"against their digests, {sum(1 for _ in reading.plan.gaps())} gaps",
-        err=True,
+def _refuse_together(options: dict[str, Any]) -> None:
+    """A plan that was kept says everything about what is read and where it goes."""
+    if options["plan_file"] is not None and options["resume"] is not None:
+        raise RequestRefused("--plan and --resume: only one of them")
+    given = [name for name in (*PLANNING, "plan_only", "save") if options[name]]
+    if given:
+        raise RequestRefused("--plan and --resume run what was planned: leave out topics, --into and what selects")
+
+
+def _request(options: dict[str, Any], allow: Allowances) -> Request:
+    if options["into"] is None:
+        raise RequestRefused("--into is missing: stdout, jsonl:PATH, avro:PATH, parquet:PATH or kafka:TOPIC")
+    return Request(
+        topics=options["topics"],
+        selection=selection_of(options),
+        at=options["at"],
+        into=options["into"],
+        form=options["form"],
+        transform=Transform(options["strip_headers"], options["provenance_headers"]),
+        allow=allow,
+        allow_empty=options["allow_empty"],
     )
 
 
-def _write(reading: Reading, lines: JsonLines, write: Callable[[bytes], object], *, shown: bool = True) -> None:
-    # Lines on a terminal are progress enough.
-    with RecordProgress(f"replay {reading.plan.topic}", reading.plan.rows, shown=shown) as progress:
-        written = 0
-        for piece in _pieces(reading, lines):
-            write(piece)
-            written += piece.count(b"\n")
-            progress.update(written if reading.plan.exact else reading.counts.rows)
-
-
-def _pieces(reading: Reading, lines: JsonLines) -> Iterator[bytes]:
-    for chunk in reading.chunks():
-        yield from lines.lines(chunk)
-
-
-def _to_stdout(reading: Reading, lines: JsonLines) -> None:
-    try:
-        _write(reading, lines, sys.stdout.buffer.write, shown=not sys.stdout.isatty())
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever reads has had enough, as `head` has. What is left in the buffer must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo("stopped: the reader of standard output closed it; the replay is not complete", err=True)
-        raise SystemExit(0) from None
+def _save(path: Path | None, plan: ReplayPlan) -> None:
+    if path is not None:
+        with LineFile(path, overwrite=True) as file:
+            file.write(plan.encode())
+        click.echo(f"the plan is in {path}; run it by: headrace replay --plan {path}", err=True)

@@ -10,7 +10,7 @@ from headrace.producer.published import publish, read_published
 from headrace.schemas.canonical import canonical_form, fingerprint, load, wire_text
 from headrace.schemas.catalog import builtin_folder
 from headrace.schemas.errors import SchemaError
-from headrace.schemas.evolution import check, compare_all
+from headrace.schemas.evolution import check, compare_all, warnings
 from headrace.schemas.folder import SchemaFolder, read_folder
 from headrace.schemas.generate import generate
 from headrace.schemas.release import release
@@ -66,7 +66,8 @@ def show(event_type: str, folder: Path | None, form: str | None) -> None:
         click.echo(f"{event_type}: {schema.get('doc', '')}\nkey: {schema.get('key') or 'none'}\nfields:")
         for field in own_fields(schema):
             default = f" = {json.dumps(field.default)}" if field.has_default else ""
-            click.echo(f"  {field.name}: {field.shape}{default}  {field.doc}")
+            label = f" [pii: {field.pii}]" if field.pii else ""
+            click.echo(f"  {field.name}: {field.shape}{default}{label}  {field.doc}")
             symbols = (field.shape.items or field.shape).symbols
             if symbols:
                 click.echo(f"    {', '.join(symbols)}")
@@ -85,6 +86,7 @@ def check_folder(folder: Path | None, against: str | None, kafka: str | None, ar
     """Check a FOLDER of schemas: its rules, all pairs of versions, and that no release changed.
 
     Without FOLDER, headrace's own types are checked. Exit code 1 when a rule is broken: file, field, rule, what to do.
+    Warnings (free text that may hold personal data, without a label) change nothing of that.
     """
     read = _read(folder)
     try:
@@ -96,13 +98,16 @@ def check_folder(folder: Path | None, against: str | None, kafka: str | None, ar
         if not address:
             fail(f"--against {against} needs --{against}, or HEADRACE_{against.upper()}", EXIT_USAGE)
         found += _compared(read, _in_kafka(address) if against == "kafka" else _in_archive(address))
+    unsure = warnings(read)
+    for violation in unsure:
+        click.echo(f"warning: {violation}", err=True)
     for violation in found:
         click.echo(str(violation), err=True)
     if found:
         fail(f"{read.path}: {len(found)} broken rules", EXIT_WRONG)
-    click.echo(
-        f"{read.path}: {len(read.current)} types, {sum(map(len, read.released.values()))} releases, no rule broken"
-    )
+    told = f", {len(unsure)} warnings" if unsure else ""
+    releases = sum(map(len, read.released.values()))
+    click.echo(f"{read.path}: {len(read.current)} types, {releases} releases, no rule broken{told}")
 
 
 @command.command("generate")

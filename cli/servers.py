@@ -11,8 +11,10 @@ from types import FrameType
 import click
 from confluent_kafka import KafkaException
 
+from headrace.archiver.intents import IntentUnknown
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
+from headrace.archiver.named_checkpoint import CheckpointCorrupt, CheckpointRefused
 from headrace.archiver.object_store import StoreError
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
@@ -23,8 +25,8 @@ from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail
 EXIT_INTERRUPTED = 130
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((RequestRefused, LogTooNew), EXIT_USAGE),
-    ((ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation), EXIT_WRONG),
+    ((RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
+    ((ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation, CheckpointCorrupt), EXIT_WRONG),
     ((KafkaUnusable, SourceError, StoreError, KafkaException), EXIT_SERVER),
 )
 

@@ -1,8 +1,9 @@
-"""`headrace verify`: check a topic's archive from end to end."""
+"""`headrace verify`: check a topic's archive from end to end, or a replay's target against its receipt."""
 
 import json
 import re
 import time
+from pathlib import Path
 
 import click
 
@@ -10,8 +11,10 @@ from headrace.archiver.config import DEFAULT_GROUP
 from headrace.replay.errors import RequestRefused
 from headrace.replay.findings import VerifyReport, gap_text
 from headrace.replay.kafka_target import Clock
+from headrace.replay.receipts import decode_receipt, read_receipt
 from headrace.replay.verify import verify_archive
 from headrace.replay.verify_kafka import compare_with_kafka
+from headrace.replay.verify_receipt import verify_receipt
 
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
@@ -21,7 +24,7 @@ LEFTOVERS_SHOWN = 5
 
 
 @click.command(name="verify")
-@click.argument("topic")
+@click.argument("topic", required=False)
 @archive_option
 @click.option(
     "--head",
@@ -34,14 +37,22 @@ LEFTOVERS_SHOWN = 5
 @click.option(
     "--kafka", envvar="HEADRACE_KAFKA", show_envvar=True, metavar="HOST:PORT[,...]", help="Bootstrap servers."
 )
+@click.option(
+    "--receipt",
+    metavar="FILE|ID",
+    help="Read the target of a replay back and compare it with its receipt, in a file or in the archive.",
+)
+@click.option("--target-kafka", metavar="HOST:PORT[,...]", help="--receipt: the target's cluster, if not --kafka.")
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group in Kafka.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
 def command(
-    topic: str,
+    topic: str | None,
     archive_url: str,
     head: str | None,
     against_kafka: bool,
     kafka: str | None,
+    receipt: str | None,
+    target_kafka: str | None,
     group: str,
     as_json: bool,
 ) -> None:
@@ -55,8 +66,14 @@ def command(
     headrace verify pin
     headrace verify pin --against-kafka
     headrace verify pin --json | jq .findings
+    headrace verify --receipt 0d1f9f6e1c1e4f43a5cf2b1e
     """
     with reported_errors():
+        if (topic is None) == (receipt is None):
+            raise RequestRefused("name a topic, or a replay by --receipt: one of the two")
+        if receipt is not None or topic is None:
+            _verify_receipt(archive_url, receipt or "", target_kafka or kafka, as_json=as_json)
+            return
         noted = _head(head)
         if against_kafka and kafka is None:
             raise RequestRefused("--against-kafka needs --kafka, or HEADRACE_KAFKA in the environment")
@@ -84,6 +101,28 @@ def command(
             _show(report)
         if not report.ok:
             raise SystemExit(EXIT_WRONG)
+
+
+def _verify_receipt(archive_url: str, name: str, kafka: str | None, *, as_json: bool) -> None:
+    path = Path(name)
+    in_file = path.is_file()
+    receipt = decode_receipt(path.read_bytes(), name) if in_file else read_receipt(open_store(archive_url), name)
+    clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
+    settings = None if kafka is None else {"bootstrap.servers": kafka}
+    with RecordProgress(f"verify replay {receipt['id']}", receipt["records"]) as progress:
+        report = verify_receipt(receipt, kafka=settings, clock=clock, on_progress=progress.update)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        for finding in report.findings:
+            click.echo(f"WRONG {finding.where}\n  what: {finding.what}\n  next: {finding.next}")
+        exact = "exact" if receipt["exact"] else f"not exact: {'; '.join(receipt['reasons'])}"
+        outcome = "as its receipt says" if report.ok else f"{len(report.findings)} things are wrong"
+        click.echo(
+            f"replay {report.receipt} ({exact}): {outcome}; {report.records:,} records in {report.targets} targets read"
+        )
+    if not report.ok:
+        raise SystemExit(EXIT_WRONG)
 
 
 def _head(text: str | None) -> tuple[int, str] | None:

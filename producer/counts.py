@@ -14,9 +14,9 @@ class Counts:
     acked: int = 0
     queued: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    """By reason. Not accepted: not_an_event, invalid, oversize, full, shed (its class is refused already), disk_full,
-    unwritable, closed, forked, internal. Accepted and lost: refused (by Kafka), undelivered (at exit, memory only),
-    expired, damaged, unreadable."""
+    """By reason. Not accepted: not_an_event, invalid, pii_key (no key for personal fields), oversize, full, shed (its
+    class is refused already), disk_full, unwritable, closed, forked, internal. Accepted and lost: refused (by Kafka),
+    undelivered (at exit, memory only), expired, damaged, unreadable."""
     restarts: int = 0
     """How often delivery failed and began again from the lowest record that was not acknowledged."""
     schemas_failed: int = 0

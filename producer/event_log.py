@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
 
 from headrace.schemas.event import ID_BYTES, Event
+from headrace.schemas.personal import PersonalEvent
 
 from . import forks
 from .counts import Counts
 from .greenlets import patched_by
 from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
+from .pii_keys import PiiKeys, as_keys, keys_from_env
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .readings import Readings, Sink
@@ -64,6 +66,7 @@ class EventLog:
         event_bytes_max: int = 900_000,
         close_timeout_s: float = 5.0,
         kafka_config: Mapping[str, Any] | None = None,
+        pii_keys: PiiKeys | Mapping[str, bytes] | str | os.PathLike[str] | None = None,
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
         randomness: Callable[[int], bytes] = os.urandom,
@@ -75,6 +78,7 @@ class EventLog:
 
         Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
+        `pii_keys` protects fields labelled hmac: keys by id, the first for new events, or the path of a key file.
         """
         greenlets = patched_by()
         if greenlets is not None:
@@ -107,6 +111,7 @@ class EventLog:
         self._event_bytes_max = event_bytes_max
         self._close_timeout_s = close_timeout_s
         self._config = producer_config(service, kafka) | dict(kafka_config or {})
+        self._pii = as_keys(pii_keys)
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
@@ -124,7 +129,8 @@ class EventLog:
         """Make one from the environment; arguments given here win.
 
         HEADRACE_SERVICE, HEADRACE_KAFKA (both needed), HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0),
-        HEADRACE_SPOOL, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings). Raises ValueError.
+        HEADRACE_SPOOL, HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka
+        settings). Raises ValueError.
         """
         env = os.environ
         settings: dict[str, Any] = {
@@ -139,6 +145,8 @@ class EventLog:
                 settings["kafka_config"] = dict(json.loads(env["HEADRACE_KAFKA_CONFIG"]))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"HEADRACE_KAFKA_CONFIG must be a JSON object of settings: {error}") from error
+        if "pii_keys" not in overrides:
+            settings["pii_keys"] = keys_from_env(env)
         settings |= overrides
         for name in ("service", "kafka"):
             if not settings[name]:
@@ -172,6 +180,10 @@ class EventLog:
                     raise TypeError(f"emit() takes an event or an event class, not {type(event).__name__}")
                 reason = "invalid"
                 event = event(*args, **kwargs)
+                reason = "internal"
+            if isinstance(event, PersonalEvent):
+                reason = "pii_key"
+                event = event.with_tokens(self._pii.token)
                 reason = "internal"
             size = event.body_bytes
             if size > self._event_bytes_max:

@@ -1,9 +1,12 @@
 """Read, verify and send what the archive holds; every part is checked against its digest.
 
-In Python: `for batch in headrace.replay.read(store, "pin", Selection(start=0, end=1000)): ...` gives record batches of
-one partition each, offsets rising; `open_reading()` gives the plan and the counts too.
+In Python: `headrace.replay.open("s3://bucket/prefix").read("pin", from_="2026-11-23T10:00:00Z")` gives records, Arrow,
+DuckDB or pandas. Below it, `read(store, "pin", Selection(start=0, end=1000))` gives record batches of one partition
+each, offsets rising, and `open_reading()` the plan and the counts too.
 """
 
+from .archive import Archive, Record, Records
+from .archive import open_archive as open  # noqa: A004 - headrace.replay.open is what it is called by
 from .errors import (
     ArchiveDamaged,
     KafkaUnusable,
@@ -20,6 +23,7 @@ from .reader import Chunk, ReadCounts, Reading, open_reading, read
 from .selection import Selection, parse_selection
 
 __all__ = [
+    "Archive",
     "ArchiveDamaged",
     "Chunk",
     "KafkaUnusable",
@@ -28,12 +32,15 @@ __all__ = [
     "RangeMissing",
     "ReadCounts",
     "Reading",
+    "Record",
+    "Records",
     "ReplayDiffers",
     "ReplayError",
     "RequestRefused",
     "Selection",
     "TargetUnfit",
     "TopicUnknown",
+    "open",
     "open_reading",
     "parse_selection",
     "read",

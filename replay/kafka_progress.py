@@ -1,11 +1,11 @@
 """How far a replay into Kafka is, kept in Kafka itself: offsets of a group named after the replay, committed in the
-same transaction as the records. They are keyed on the target's partitions; the number is the next offset of the source.
+same transaction as the records. They are keyed on the target's partitions; the number is how many of the plan's records
+for that partition are in it, since a plan gives them in one order only.
 
-The metadata of each offset pins what must not change between runs: the snapshot, the target's incarnation, and where
-the target ended when the replay began. It stays below 256 bytes.
+The metadata of each offset pins what must not change between runs: the plan, the target's incarnation, and where the
+target ended when the replay began. It stays below 256 bytes.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,23 +18,21 @@ from .errors import KafkaUnusable, TargetUnfit
 from .kafka_target import Target
 
 REQUEST_TIMEOUT_S = 15.0
-PROGRESS_VERSION = 1
+PROGRESS_VERSION = 2
+PLAN_DIGITS = 32  # of the plan's SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a replay is. `next_`: source partition -> next source offset; `bases`: where the target ended before."""
+    """Where a replay is. `done`: target partition -> how many of its records are there; `bases`: where it ended before.
 
-    snapshot: int
+    `plan_sha256` is the plan's.
+    """
+
+    plan_sha256: str
     topic_id: str
-    next_: Mapping[int, int]
+    done: Mapping[int, int]
     bases: Mapping[int, int]
-
-
-def replay_id(archive_url: str, topic: str, selection: str, at: int | None, target: Target) -> str:
-    """Return the id of a replay: the same for the same arguments, so that a run that was killed is found again."""
-    identity = [archive_url, topic, selection, at, target.cluster_id, target.topic]
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
 
 
 def group_of(replay: str) -> str:
@@ -69,24 +67,24 @@ def read_progress(kafka: Mapping[str, Any], replay: str, target: Target) -> Prog
             f"{target.topic} was deleted and made again since this replay began. Delete the group {group} to start over"
         )
     return Progress(
-        snapshot=int(first["at"]),
+        plan_sha256=str(first["plan"]),
         topic_id=str(first["target"]),
-        next_={each.partition: each.offset for each in kept},
+        done={each.partition: each.offset for each in kept},
         bases={partition: int(note["base"]) for partition, note in notes.items()},
     )
 
 
-def offsets_of(progress: Progress, target: Target, partitions: Mapping[int, int]) -> list[TopicPartition]:
-    """Return what to commit for some partitions: source partition -> next source offset."""
-    fixed = {"v": PROGRESS_VERSION, "at": progress.snapshot, "target": progress.topic_id}
+def offsets_of(progress: Progress, target: Target, done: Mapping[int, int]) -> list[TopicPartition]:
+    """Return what to commit for some target partitions: partition -> how many of its records are there."""
+    fixed = {"v": PROGRESS_VERSION, "plan": progress.plan_sha256[:PLAN_DIGITS], "target": progress.topic_id}
     return [
         TopicPartition(
             target.topic,
             partition,
-            next_offset,
+            count,
             metadata=json.dumps({**fixed, "base": progress.bases[partition]}, separators=(",", ":")),
         )
-        for partition, next_offset in sorted(partitions.items())
+        for partition, count in sorted(done.items())
     ]
 
 

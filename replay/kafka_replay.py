@@ -1,4 +1,4 @@
-"""A replay into a Kafka topic from beginning to end: fit, progress, sending, and the proof by reading the target back.
+"""A replay of one topic into a Kafka topic from beginning to end: fit, progress, sending, and the proof at the end.
 
 Every run goes through the whole plan: records that an earlier run has sent are only digested, so that the proof always
 covers the whole replay.
@@ -8,110 +8,82 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
-from confluent_kafka import KafkaException
 
-from headrace.archiver.kafka_admin import KafkaAdmin, LogEnds
-from headrace.archiver.part_digest import PartDigest
-from headrace.archiver.source import TopicPartition
-
-from .errors import KafkaUnusable, ReplayDiffers
-from .kafka_progress import Progress, read_progress, replay_id
-from .kafka_range import RangeReader
+from .errors import TargetUnfit
+from .kafka_progress import PLAN_DIGITS, Progress, group_of, read_progress
+from .kafka_read_back import ReadBack, Sent
 from .kafka_sender import KafkaSender
 from .kafka_target import Allowances, Clock, Target, check_records, check_target, read_target
 from .pieces import pieces
-from .plan import Plan
 from .reader import Reading
+from .replay_plan import ReplayPlan, TopicReplay
+from .target_digest import ContentDigest, PartitionResult
 
 PIECE_RECORDS_MAX = 10_000
 PIECE_BYTES_MAX = 8 << 20
-READ_BACK_SILENCE_S_MAX = 20.0
-DIFFERENCES_SHOWN = 5
 
 
 @dataclass(slots=True)
-class Receipt:
-    """What a replay into Kafka did. `sent` by this run, `earlier` by others; `notes`: what could not be kept."""
+class SendCounts:
+    """What was done. `sent` by this run, `earlier` by others; `reasons`: what is not as it was in the archive."""
 
-    target: str
-    snapshot: int
     sent: int = 0
     earlier: int = 0
-    notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
-class TargetDigest:
-    """What is compared between source and target: count and digest of key, value, headers, timestamp, in order.
+class Pace:
+    """Holds a replay to so many records a second; None is as fast as it goes."""
 
-    Offsets are replaced by the record's place in its partition, timestamps by 0 where the target cannot keep them.
-    """
-
-    def __init__(self, *, timestamps_kept: bool) -> None:
-        self._timestamps_kept = timestamps_kept
-        self._digest = PartDigest()
-        self._undated: list[np.ndarray] = []
-        self.undated = 0
+    def __init__(self, records_per_s: float | None, clock: Clock) -> None:
+        self._rate = records_per_s
+        self._clock = clock
+        self._started_s = clock.monotonic()
+        self._done = 0
 
     @property
-    def records(self) -> int:
-        """How many records were added."""
-        return self._digest.rows
+    def piece_rows_max(self) -> int:
+        """How many records to send at once, so that a pause is never long."""
+        return PIECE_RECORDS_MAX if self._rate is None else max(1, min(PIECE_RECORDS_MAX, int(self._rate)))
 
-    def add_source(self, records: pa.RecordBatch) -> None:
-        """Add archived records. Those of timestamp 0 are remembered: the client gives them the time of sending."""
-        stamps = records.column("timestamp").to_numpy()
-        places = np.flatnonzero(stamps == 0)
-        if len(places):
-            self._undated.append(places + self.records)
-            self.undated += len(places)
-        self._add(records, stamps)
-
-    def add_target(self, records: pa.RecordBatch, source: "TargetDigest") -> None:
-        """Add records that were read back, in the light of what their source had."""
-        stamps = records.column("timestamp").to_numpy()
-        if source.undated:
-            stamps = stamps.copy()
-            places = np.concatenate(source._undated) - self.records
-            stamps[places[(places >= 0) & (places < len(stamps))]] = 0
-        self._add(records, stamps)
-
-    def _add(self, records: pa.RecordBatch, stamps: np.ndarray) -> None:
-        if not self._timestamps_kept:
-            stamps = np.zeros_like(stamps)
-        rows = records.num_rows
-        columns = [
-            pa.array(np.zeros(rows, np.int32)),
-            pa.array(np.arange(self.records, self.records + rows)),
-            pa.array(stamps),
-            pa.array(np.zeros(rows, np.int8)),
-            *(records.column(name) for name in ("key", "value", "headers")),
-        ]
-        self._digest.update(pa.RecordBatch.from_arrays(columns, schema=records.schema))
-
-    def same_as(self, other: "TargetDigest") -> bool:
-        """Whether both saw equal records in equal order."""
-        return self._digest.hexdigest() == other._digest.hexdigest()
+    def wait(self, records: int) -> None:
+        """Count records that were sent, and wait until so many may have been."""
+        self._done += records
+        if self._rate is not None:
+            due_s = self._started_s + self._done / self._rate
+            if (ahead_s := due_s - self._clock.monotonic()) > 0:
+                self._clock.pause(ahead_s)
 
 
 class KafkaReplay:
-    """Replays into one topic: `begin()`, `send()`, `prove()`, so that what happens can be shown in between.
+    """Replays one topic of a plan: `begin()`, `send()`, `prove()`, so that what happens can be shown in between.
 
-    Context manager. From begin() on, any other run of the same replay is fenced.
+    Context manager. From begin() on, any other run of the same replay is fenced. `target` is the target as it is now.
     """
 
     def __init__(
-        self, kafka: Mapping[str, Any], target_topic: str, *, allow: Allowances, clock: Clock, archive_url: str
+        self,
+        kafka: Mapping[str, Any],
+        whole: ReplayPlan,
+        topic: TopicReplay,
+        target: Target,
+        *,
+        clock: Clock,
+        records_per_s: float | None = None,
     ) -> None:
         self._kafka = kafka
-        self._allow = allow
+        self._whole = whole
+        self._topic = topic
+        self._target = target
+        self._allow = Allowances.of(whole.allow)
         self._clock = clock
-        self._archive_url = archive_url
-        self.target: Target = read_target(kafka, target_topic, clock)
+        self._pace = Pace(records_per_s, clock)
         self._progress: Progress | None = None
         self._sender: KafkaSender | None = None
-        self._sources: dict[int, TargetDigest] = {}
+        self._sent: dict[int, Sent] = {}
+        bases = dict(topic.target.bases)
+        self._back = ReadBack(kafka, target.topic, bases, clock=clock, timestamps_kept=not target.log_append_time)
 
     def __enter__(self) -> Self:
         return self
@@ -120,144 +92,128 @@ class KafkaReplay:
         if self._sender is not None:
             self._sender.close()
 
-    def begin(self, topic: str, selection: str, at: int | None) -> Progress | None:
-        """Return what an earlier run of the same replay left, with the snapshot that it is pinned to.
+    def begin(self, reading: Callable[[], Reading]) -> bool:
+        """Take up what an earlier run of the same replay left; return whether there was one.
 
-        Raises KafkaUnusable, TargetUnfit.
+        Kafka forgets progress after offsets.retention.minutes. What the target then holds is compared with the plan's
+        first records (by one more `reading()`), and progress made anew from it. Raises KafkaUnusable, TargetUnfit.
         """
-        name = replay_id(self._archive_url, topic, selection, at, self.target)
+        name, plan = self._whole.id, self._topic.plan
+        if self._target.topic_id != self._topic.target.topic_id:
+            raise TargetUnfit(
+                f"{self._target.topic} was deleted and made again since the plan was made: make the plan anew"
+            )
         # First the fence: it ends an open transaction of a run that was killed, which the progress would wait for.
-        self._sender = KafkaSender(self._kafka, name, self.target)
-        self._progress = read_progress(self._kafka, name, self.target)
-        return self._progress
+        self._sender = KafkaSender(self._kafka, name, self._target, monotonic=self._clock.monotonic)
+        found = read_progress(self._kafka, name, self._target)
+        if found is not None and found.plan_sha256 != self._whole.sha256[:PLAN_DIGITS]:
+            raise TargetUnfit(
+                f"another plan of this replay into {self._target.topic} is under way: go on with it by --resume "
+                f"{name}, or delete the group {group_of(name)} to give it up"
+            )
+        resumed = found is not None
+        if found is None:
+            self._target = read_target(self._kafka, self._target.topic, self._clock)  # nobody else sends from now on
+            bases = dict(self._topic.target.bases)
+            grown = {p: end for p, (_, end) in self._target.ranges.items() if end > bases.get(p, end)}
+            done = self._rebuilt(grown, reading) if grown else {}
+            resumed = bool(grown)
+            used = sorted({self._to(covered.identity.partition) for covered in plan.ranges})
+            found = Progress(self._whole.sha256, self._target.topic_id, {p: done.get(p, 0) for p in used}, bases)
+        check_target(self._target, plan, self._allow, resuming=resumed, now_ms=self._clock.now_ms())
+        self._progress = found
+        return resumed
 
-    def send(self, reading: Reading, on_progress: Callable[[int], None]) -> Receipt:
+    def _to(self, partition: int) -> int:
+        """Return the target's partition for one of the source's: the same, unless fewer were accepted."""
+        return partition % len(self._target.ranges)
+
+    def _rebuilt(self, ends: Mapping[int, int], reading: Callable[[], Reading]) -> dict[int, int]:
+        """Return how many of the plan's records each partition holds. Raises TargetUnfit when it holds others."""
+        counts = self._back.count(ends)
+        firsts = {p: ContentDigest(timestamps_kept=not self._target.log_append_time) for p in counts}
+        for chunk in reading().chunks():
+            partition = self._to(chunk.partition)
+            left = counts.get(partition, 0) - (firsts[partition].records if partition in firsts else 0)
+            if left > 0:
+                records = self._whole.transform.apply(self._topic.plan.topic, chunk.records.slice(0, left))
+                firsts[partition].add_source(records)
+        undated = {p: each.undated_places() for p, each in firsts.items()}
+        for partition, (content, _) in self._back.content(ends, undated).items():
+            if content.hexdigest() != firsts[partition].hexdigest():
+                raise TargetUnfit(
+                    f"Kafka has no progress of this replay (it forgets after offsets.retention.minutes), and "
+                    f"{self._target.topic}/{partition} holds {content.records} records since the plan was made that "
+                    "are not its first ones: something else wrote there. Replay into an empty topic"
+                )
+        return counts
+
+    def send(self, reading: Reading, on_progress: Callable[[int], None]) -> SendCounts:
         """Send what is not sent yet. `on_progress` gets the number of records done.
 
-        Raises TargetUnfit for a target that does not fit, and what sender and reading raise.
+        Raises TargetUnfit for a record that does not fit, and what sender and reading raise.
         """
-        plan, sender = reading.plan, self._sender
-        if sender is None or (self._progress is not None and self._progress.snapshot != plan.snapshot):
-            raise ValueError("begin() comes first, and the reading is of the snapshot that it returned")
-        check_target(self.target, plan, self._allow, resuming=self._progress is not None)
-        receipt = Receipt(self.target.topic, plan.snapshot)
-        self._progress = self._progress or self._fresh(plan)
-        sender.begin(self._progress)
-        self._sources = self._send(reading, sender, self._progress, receipt, on_progress)
-        sender.commit()
-        receipt.sent = sender.sent
-        receipt.notes += self._notes(self._sources)
-        return receipt
-
-    def _fresh(self, plan: Plan) -> Progress:
-        partitions = [covered.identity.partition for covered in plan.ranges]
-        return Progress(
-            snapshot=plan.snapshot,
-            topic_id=self.target.topic_id,
-            next_={covered.identity.partition: covered.start for covered in plan.ranges},
-            bases={partition: self.target.ranges[partition][1] for partition in partitions},
-        )
-
-    def _send(
-        self,
-        reading: Reading,
-        sender: KafkaSender,
-        progress: Progress,
-        receipt: Receipt,
-        on_progress: Callable[[int], None],
-    ) -> dict[int, TargetDigest]:
-        sources: dict[int, TargetDigest] = {
-            partition: TargetDigest(timestamps_kept=not self.target.log_append_time) for partition in progress.next_
-        }
+        sender, progress = self._sender, self._progress
+        if sender is None or progress is None:
+            raise ValueError("begin() comes first")
+        counts = SendCounts()
+        sender.begin(progress)
+        kept = not self._target.log_append_time
+        self._sent = {partition: Sent(timestamps_kept=kept) for partition in progress.done}
         append_times = done = 0
         for chunk in reading.chunks():
-            sources[chunk.partition].add_source(chunk.records)
+            partition = self._to(chunk.partition)
             append_times += int((chunk.records.column("timestamp_type").to_numpy() == 1).sum())
-            sent_before = int(
-                np.searchsorted(chunk.records.column("offset").to_numpy(), progress.next_[chunk.partition])
-            )
-            receipt.earlier += sent_before
-            left = chunk.records.slice(sent_before)
-            if left.num_rows:
-                check_records(self.target, left, self._allow, self._clock.now_ms())
-            done += sent_before
-            for _, piece in pieces(left, rows_max=PIECE_RECORDS_MAX, bytes_max=PIECE_BYTES_MAX):
-                sender.send(chunk.partition, piece)
+            for _, plain in pieces(chunk.records, rows_max=self._pace.piece_rows_max, bytes_max=PIECE_BYTES_MAX):
+                before = self._sent[partition].digest.records
+                piece = self._add(partition, plain)
+                earlier = min(piece.num_rows, max(0, progress.done[partition] - before))
+                left = piece.slice(earlier)
+                counts.earlier += earlier
+                if left.num_rows:
+                    check_records(self._target, left, self._allow, self._clock.now_ms())
+                    sender.send(partition, left)
+                    self._pace.wait(left.num_rows)
                 done += piece.num_rows
-                on_progress(done if reading.plan.exact else reading.counts.rows)
+                on_progress(done if reading.plan.counted else reading.counts.rows)
+        sender.commit()
+        counts.sent = sender.sent
+        counts.reasons = self._reasons(append_times)
+        return counts
+
+    def _add(self, partition: int, records: pa.RecordBatch) -> pa.RecordBatch:
+        """Note records on their way to a partition; return them as they are to arrive."""
+        into = self._sent[partition]
+        into.runs.add(int(records.column("partition")[0].as_py()), records.column("offset").to_numpy())
+        piece = self._whole.transform.apply(self._topic.plan.topic, records)
+        into.digest.add_source(piece)
+        return piece
+
+    def _reasons(self, append_times: int) -> list[str]:
+        reasons = self._whole.transform.reasons()
         if append_times:
-            receipt.notes.append(
+            reasons.append(
                 f"{append_times:,} records have broker timestamps (LogAppendTime); the target shows the same times as "
                 "CreateTime"
             )
-        return sources
-
-    def _notes(self, sources: Mapping[int, TargetDigest]) -> list[str]:
-        notes = []
-        if undated := sum(source.undated for source in sources.values()):
-            notes.append(
-                f"{undated:,} records have timestamp 0, which Kafka clients cannot send: they carry today's time"
+        if self._target.log_append_time:
+            reasons.append(f"{self._target.topic} replaces timestamps (LogAppendTime): they were not compared")
+        elif undated := sum(each.digest.undated for each in self._sent.values()):
+            reasons.append(
+                f"{undated:,} records have timestamp 0, which Kafka clients cannot send: they carry the time of sending"
             )
-        if self.target.log_append_time:
-            notes.append(f"{self.target.topic} replaces timestamps (LogAppendTime): they were not compared")
-        return notes
+        highest = max((each.identity.partition for each in self._topic.plan.ranges), default=0)
+        if highest >= len(self._target.ranges):
+            reasons.append(f"records of {highest + 1} partitions went into {len(self._target.ranges)}")
+        if self._target.compacted:
+            reasons.append(f"{self._target.topic} is compacted: it may drop all but the last record of a key, later")
+        return reasons
 
-    # -- reading back ------------------------------------------------------------------------------------------------
-
-    def prove(self, on_progress: Callable[[int], None]) -> None:
+    def prove(self, on_progress: Callable[[int], None]) -> list[PartitionResult]:
         """Read the target back and compare it with everything that this replay sent, in this run and before.
 
         Raises ReplayDiffers with the differences, KafkaUnusable, SourceError.
         """
-        sources, progress = self._sources, self._progress
-        if progress is None or not sources:
+        if not self._sent:
             raise ValueError("send() comes first")
-        found = {p: TargetDigest(timestamps_kept=not self.target.log_append_time) for p in sources}
-        try:
-            with RangeReader(
-                self._kafka,
-                self.target.topic,
-                progress.bases,
-                monotonic=self._clock.monotonic,
-                silence_s_max=READ_BACK_SILENCE_S_MAX,
-            ) as reader:
-                self._read_back(reader, sources, found, on_progress)
-        except KafkaException as error:
-            raise KafkaUnusable(f"reading {self.target.topic} back: {error}; everything was sent") from error
-        differences = []
-        for partition, source in sorted(sources.items()):
-            if found[partition].records != source.records:
-                what = f"{source.records:,} records were sent, {found[partition].records:,} are there"
-                differences.append(f"{self.target.topic}/{partition}: {what}")
-            elif not found[partition].same_as(source):
-                differences.append(
-                    f"{self.target.topic}/{partition}: {source.records:,} records, but not the same ones"
-                )
-        if differences:
-            shown = "; ".join(differences[:DIFFERENCES_SHOWN])
-            raise ReplayDiffers(
-                f"{len(differences)} partitions of {self.target.topic} differ from what was sent: {shown}. Did another "
-                "program write there, or retention delete?"
-            )
-
-    def _read_back(
-        self,
-        reader: RangeReader,
-        sources: Mapping[int, TargetDigest],
-        found: Mapping[int, TargetDigest],
-        on_progress: Callable[[int], None],
-    ) -> None:
-        """Read until every partition has as many records as were sent, and no more come."""
-        admin = KafkaAdmin(self._kafka, pause=self._clock.pause, monotonic=self._clock.monotonic)
-        partitions = [TopicPartition(self.target.topic, partition) for partition in sources]
-        while not reader.silent:
-            for partition, batch in reader.poll():
-                found[partition].add_target(batch, sources[partition])
-            on_progress(sum(each.records for each in found.values()))
-            if any(found[partition].records < source.records for partition, source in sources.items()):
-                continue  # also because a commit's markers take a moment
-            positions = reader.positions()
-            ends = admin.log_ends(partitions).items()
-            if all(isinstance(end, LogEnds) and positions[where.partition] >= end.last_stable for where, end in ends):
-                return
-        admin.log_ends(partitions)  # raises when it is Kafka that has gone silent, and nothing is missing
+        return self._back.prove(self._sent, on_progress)

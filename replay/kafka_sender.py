@@ -1,7 +1,7 @@
 """Sends records into a topic exactly once: transactions that carry the records and the progress together."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from .kafka_target import Target
 
 TRANSACTION_RECORDS_MAX = 50_000
 TRANSACTION_BYTES_MAX = 32 << 20
+TRANSACTION_AGE_S_MAX = 20.0  # of a slow replay (--rate): others see what was sent at most so late
 TRANSACTION_TIMEOUT_S = 300
 DELIVERY_TIMEOUT_S = 60
 CONTACT_TIMEOUT_S = 15
@@ -31,12 +32,17 @@ class KafkaSender:
     visible to anybody. `sent` counts what was committed.
     """
 
-    def __init__(self, kafka: Mapping[str, Any], replay: str, target: Target) -> None:
+    def __init__(
+        self, kafka: Mapping[str, Any], replay: str, target: Target, *, monotonic: Callable[[], float]
+    ) -> None:
         self._target = target
+        self._monotonic = monotonic
+        self._begun_s = 0.0
         self._open = False
         self._records = 0
         self._bytes = 0
         self._touched: dict[int, int] = {}
+        self._done: dict[int, int] = {}
         self._progress: Progress | None = None
         self.sent = 0
         self._producer = Producer(
@@ -75,18 +81,21 @@ class KafkaSender:
         """Note the replay's fixed points in Kafka before anything is sent, or take up progress found there."""
         self._progress = progress
         self._begin()
-        self._touched = dict(progress.next_)
+        self._touched = dict(progress.done)
+        self._done = dict(progress.done)
         self.commit()
 
     def send(self, partition: int, records: pa.RecordBatch) -> None:
-        """Send some of one partition's records (RECORD_SCHEMA); commits now and then. Call commit() at the end."""
+        """Send records (RECORD_SCHEMA) to a target partition; commits now and then. Call commit() at the end."""
         if not self._open:
             self._begin()
         self._produce(partition, records)
-        self._touched[partition] = int(records.column("offset")[-1].as_py()) + 1
+        self._done[partition] += records.num_rows
+        self._touched[partition] = self._done[partition]
         self._records += records.num_rows
         self._bytes += records.nbytes
-        if self._records >= TRANSACTION_RECORDS_MAX or self._bytes >= TRANSACTION_BYTES_MAX:
+        full = self._records >= TRANSACTION_RECORDS_MAX or self._bytes >= TRANSACTION_BYTES_MAX
+        if full or self._monotonic() - self._begun_s >= TRANSACTION_AGE_S_MAX:
             self.commit()
 
     def _produce(self, partition: int, records: pa.RecordBatch) -> None:
@@ -116,6 +125,7 @@ class KafkaSender:
         except KafkaException as error:
             self._refuse("beginning a transaction", error)
         self._open = True
+        self._begun_s = self._monotonic()
 
     def commit(self) -> None:
         """Make what was sent visible, together with the progress."""

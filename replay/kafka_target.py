@@ -1,8 +1,9 @@
 """Whether a topic can take a replay without altering, refusing or losing records. Reads facts; decides purely."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from .errors import KafkaUnusable, TargetUnfit, named
 from .plan import Plan
 
 REQUEST_TIMEOUT_S = 15.0
+DATE_SLACK = timedelta(days=3)  # a row's dt may be its event's date, up to a day (by default) after the record's time
 RECORD_OVERHEAD_BYTES = 128  # of a record batch with one record: headers, lengths, with room to spare
 
 
@@ -47,12 +49,36 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """What the person who replays accepts about the target."""
+    """What the person who replays accepts about the target. `headrace replay` has an option --allow-... for each."""
 
     not_empty: bool = False
     log_append_time: bool = False
     compacted: bool = False
     short_retention: bool = False
+    fewer_partitions: bool = False
+    timestamp_zero: bool = False
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Allowances":
+        """Return the allowances of these names."""
+        return cls(**dict.fromkeys(names, True))
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of what is accepted."""
+        return tuple(each.name for each in fields(self) if getattr(self, each.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """Something that the target will not keep as it was. `allow` names the allowance that it takes."""
+
+    what: str
+    allow: str
+    advice: str
+
+    def refusal(self) -> str:
+        """Return what to say to somebody who did not accept it."""
+        return f"{self.what}; {self.advice}, or accept that by --allow-{self.allow.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +132,42 @@ def topic_config(kafka: Mapping[str, Any], topic: str) -> dict[str, str]:
     return {name: entry.value for name, entry in found.items() if entry.value is not None}
 
 
-def check_target(target: Target, plan: Plan, allow: Allowances, *, resuming: bool) -> None:
-    """Raise TargetUnfit, with what to do, when the target does not fit the plan."""
-    highest = max(covered.identity.partition for covered in plan.ranges)
-    if highest not in target.ranges:
-        raise TargetUnfit(
-            f"{target.topic} has {len(target.ranges)} partitions, and the replay has partition {highest}: records keep "
-            f"their partition, so the target needs at least {highest + 1}"
-        )
-    if target.log_append_time and not allow.log_append_time:
-        raise TargetUnfit(
-            f"{target.topic} has message.timestamp.type=LogAppendTime, which replaces the records' timestamps; set it "
-            "to CreateTime, or accept that by --allow-log-append-time"
-        )
-    if target.compacted and not allow.compacted:
-        raise TargetUnfit(
-            f"{target.topic} is compacted: of several records with one key only the last would stay; use a topic with "
-            "cleanup.policy=delete, or accept that by --allow-compacted"
-        )
-    if not target.empty and not resuming and not allow.not_empty:
+def alterations(target: Target, plan: Plan, *, resuming: bool, now_ms: int) -> list[Alteration]:
+    """Return what the target would do to the records, as far as its settings and the plan tell."""
+    found: list[Alteration] = []
+    highest = max((covered.identity.partition for covered in plan.ranges), default=-1)
+    if highest >= len(target.ranges):
+        what = f"{target.topic} has {len(target.ranges)} partitions, and the replay has partition {highest}: records "
+        what += "would go to other partitions than their own (the number modulo the target's count)"
+        found.append(Alteration(what, "fewer_partitions", f"give the target at least {highest + 1}"))
+    if target.log_append_time:
+        what = f"{target.topic} has message.timestamp.type=LogAppendTime, which replaces the records' timestamps"
+        found.append(Alteration(what, "log_append_time", "set it to CreateTime"))
+    if target.compacted:
+        what = f"{target.topic} is compacted: of several records with one key only the last would stay"
+        found.append(Alteration(what, "compacted", "use a topic with cleanup.policy=delete"))
+    if not target.empty and not resuming:
         held = sum(end - start for start, end in target.ranges.values())
-        raise TargetUnfit(
-            f"{target.topic} is not empty (up to {held} records), and no progress of this replay is known: it would "
-            "append, or repeat. Use an empty topic, or accept that by --allow-not-empty"
-        )
+        what = f"{target.topic} is not empty (up to {held} records), and no progress of this replay is known: it would "
+        found.append(Alteration(f"{what}append, or repeat", "not_empty", "use an empty topic"))
+    oldest = min((read.committed.file.dt for unit in plan.units for read in unit.files), default=None)
+    if oldest is not None and oldest > "1970-01-02" and target.retention_ms >= 0 and not target.log_append_time:
+        # The rows' own timestamps may be a little after their date; each record is looked at again before it is sent.
+        midnight = datetime.combine(date.fromisoformat(oldest), time(tzinfo=UTC)) + DATE_SLACK
+        if now_ms - midnight.timestamp() * 1000 > target.retention_ms:
+            what = f"records of dt {oldest} are older than the retention of {target.topic} ({target.retention_ms} ms): "
+            what += "Kafka would soon delete them"
+            found.append(Alteration(what, "short_retention", "set retention.ms=-1 on the target"))
+    return found
+
+
+def check_target(target: Target, plan: Plan, allow: Allowances, *, resuming: bool, now_ms: int) -> list[Alteration]:
+    """Raise TargetUnfit, with what to do, when the target would alter records; return what was accepted of that."""
+    found = alterations(target, plan, resuming=resuming, now_ms=now_ms)
+    for each in found:
+        if not getattr(allow, each.allow):
+            raise TargetUnfit(each.refusal())
+    return found
 
 
 def check_records(target: Target, records: pa.RecordBatch, allow: Allowances, now_ms: int) -> None:
@@ -143,8 +181,15 @@ def check_records(target: Target, records: pa.RecordBatch, allow: Allowances, no
                 f"max.message.bytes to at least {least}, and run this again; it goes on where it was"
             )
     stamps = records.column("timestamp").to_numpy()
-    dated = stamps > 0  # -1 means none, and 0 becomes the time of sending
-    if target.log_append_time or not dated.any():
+    if target.log_append_time:
+        return
+    if not allow.timestamp_zero and (undated := np.flatnonzero(stamps == 0)).size:
+        raise TargetUnfit(
+            f"{_where(records, int(undated[0]))} has timestamp 0, which Kafka clients cannot send: they would put the "
+            "time of sending. Accept that by --allow-timestamp-zero; it goes on where it was"
+        )
+    dated = stamps > 0  # -1 means none
+    if not dated.any():
         return
     newest, oldest = int(stamps[dated].max()), int(stamps[dated].min())
     if newest - now_ms > target.after_max_ms:

@@ -13,10 +13,12 @@ from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.parquet_file import ArchiveFile, FileCorrupt, read_file
 from headrace.archiver.part_digest import DigestColumns, PartDigest
+from headrace.archiver.records import RECORD_SCHEMA
 from headrace.archiver.restore import restore_records
 
 from .errors import ArchiveDamaged
 
+PLACE_SCHEMA = pa.schema([field for field in RECORD_SCHEMA if field.name not in ("value", "headers")])
 RESTORE = "restore the object from a backup or an older object version"
 
 
@@ -35,10 +37,11 @@ class FileContext:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPart:
-    """One part's records in RECORD_SCHEMA, its digest checked."""
+    """One part's records in RECORD_SCHEMA, and their digest, which is the one in the log."""
 
     part: PartEntry
     records: pa.RecordBatch
+    digest: str
 
 
 def object_url(store: ObjectStore, key: str) -> str:
@@ -100,16 +103,37 @@ def load_parts(
             raise ArchiveDamaged(f"{error}; {RESTORE}") from error
         columns = DigestColumns(records)
         for part in run:
-            _check_digest(columns, part, start, f"{where}, {topic}/{part.partition}")
+            digest = _checked_digest(columns, part, start, f"{where}, {topic}/{part.partition}")
             own = records.slice(part.row_start - start, part.rows)
             if (own.column("partition").to_numpy() != part.partition).any():
                 raise ArchiveDamaged(f"{where}: rows of part {topic}/{part.partition} are of another one; {RESTORE}")
-            loaded.append(LoadedPart(part, own))
+            loaded.append(LoadedPart(part, own, digest))
     return loaded
 
 
-def _check_digest(columns: DigestColumns, part: PartEntry, start: int, where: str) -> None:
-    """Raise ArchiveDamaged unless the rows are exactly those of the part, `start` being the first row's number."""
+def load_places(
+    store: ObjectStore, topic: str, committed: CommittedFile, found: ArchiveFile, parts: Sequence[PartEntry]
+) -> list[LoadedPart]:
+    """Return where the rows of parts come from (PLACE_SCHEMA), without restoring records: no digest is checked.
+
+    Raises ArchiveDamaged when the rows are not at the offsets that the log says.
+    """
+    columns = [found.table.column(f"_{name}").combine_chunks() for name in PLACE_SCHEMA.names]
+    places = pa.RecordBatch.from_arrays(columns, schema=PLACE_SCHEMA)
+    loaded = []
+    for part in parts:
+        own = places.slice(part.row_start, part.rows)
+        where = f"{object_url(store, committed.file.key)} (entry {committed.seq}), {topic}/{part.partition}"
+        offsets = own.column("offset").to_numpy()
+        ends = (int(offsets[0]), int(offsets[-1])) if len(offsets) == part.rows else None
+        if ends != (part.first, part.last) or (own.column("partition").to_numpy() != part.partition).any():
+            raise ArchiveDamaged(f"{where}: the rows from {part.row_start} on are not the ones in the log; {RESTORE}")
+        loaded.append(LoadedPart(part, own, ""))
+    return loaded
+
+
+def _checked_digest(columns: DigestColumns, part: PartEntry, start: int, where: str) -> str:
+    """Return the digest of a part's rows, `start` being the first row's number. Raises ArchiveDamaged for others."""
     begin, end = part.row_start - start, part.row_start - start + part.rows
     if part.rows < 1 or end > columns.rows:
         raise ArchiveDamaged(
@@ -118,10 +142,12 @@ def _check_digest(columns: DigestColumns, part: PartEntry, start: int, where: st
     digest = PartDigest()
     digest.update_range(columns, begin, end)
     first, last = int(columns.offsets[begin]), int(columns.offsets[end - 1])
-    if digest.hexdigest() != part.digest or (first, last) != (part.first, part.last):
-        message = f"{where}: the restored records (offsets {first} to {last}, digest {digest.hexdigest()}) are not "
+    found = digest.hexdigest()
+    if found != part.digest or (first, last) != (part.first, part.last):
+        message = f"{where}: the restored records (offsets {first} to {last}, digest {found}) are not "
         message += f"the archived ones (offsets {part.first} to {part.last}, digest {part.digest})"
         raise ArchiveDamaged(f"{message}; either the log entry was changed, or this version cannot restore them")
+    return found
 
 
 def _runs(parts: Sequence[PartEntry]) -> list[list[PartEntry]]:

@@ -51,7 +51,8 @@ class Unit:
 class Plan:
     """All that a replay will read. `parts`, `rows` and `bytes` count what is fetched and checked.
 
-    `rows` is also the number of records that come out, unless offsets cut a part or times filter (`exact` is False).
+    `rows` is also the number of records that come out (`counted`), unless offsets cut a part, or times, keys or columns
+    filter.
     """
 
     topic: str
@@ -63,7 +64,7 @@ class Plan:
     parts: int
     rows: int
     bytes: int
-    exact: bool
+    counted: bool
 
     def range_of(self, partition: int) -> PartitionRange:
         """Return a partition's range. Raises KeyError when the plan does not cover it."""
@@ -71,6 +72,11 @@ class Plan:
             if covered.identity.partition == partition:
                 return covered
         raise KeyError(partition)
+
+    @property
+    def files(self) -> int:
+        """How many files are read."""
+        return sum(len(unit.files) for unit in self.units)
 
     def gaps(self) -> Iterator[tuple[Identity, Gap]]:
         """Yield the recorded gaps in the selection."""
@@ -99,7 +105,7 @@ def make_plan(state: LogState, selection: Selection) -> Plan:
         parts=len(parts),
         rows=sum(part.rows for part in parts),
         bytes=sum(read.committed.file.bytes for read in reads),
-        exact=not cut and not selection.filters_records,
+        counted=not cut and not selection.filters_records,
     )
 
 
@@ -144,10 +150,11 @@ def _listed(items: list[str] | list[int]) -> str:
 
 def _range(state: LogState, archived: PartitionState, selection: Selection) -> PartitionRange:
     identity = archived.identity
-    start = archived.origin if selection.start is None else selection.start
-    end = archived.next if selection.end is None else selection.end
+    asked_start, asked_end = selection.bounds(identity.partition)
+    start = archived.origin if asked_start is None else asked_start
+    end = archived.next if asked_end is None else asked_end
     if start < archived.origin or end > archived.next or start > end:
-        to_end = "its end" if selection.end is None else str(end)
+        to_end = "its end" if asked_end is None else str(end)
         raise RangeMissing(
             f"offsets {start} to {to_end} of {state.topic}/{identity.partition} are not all in the archive, which has "
             f"[{archived.origin}, {archived.next}) at snapshot {state.seq}; choose within it"

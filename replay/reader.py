@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.archiver.commit_log import read_entries, read_state, topics_of
 from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectStore
 
+from .columns import Columns, Condition, plan_schema
 from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown, named
 from .fetch_ahead import FetchAhead
-from .loading import FileContext, LoadedPart, context_of, fetch, load_parts, parse
+from .loading import FileContext, context_of, fetch, load_parts, load_places, parse
 from .plan import Plan, Unit, make_plan
 from .selection import Selection
 
@@ -26,12 +28,26 @@ FETCH_THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one partition (RECORD_SCHEMA), offsets rising; `sources[i]` indexes into `contexts` for row i."""
+    """Records of one partition (RECORD_SCHEMA), offsets rising; `sources[i]` indexes into `contexts` for row i.
+
+    `table` has the same rows as the archive's columns, when the reading was asked for them.
+    """
 
     partition: int
     records: pa.RecordBatch
     sources: np.ndarray
     contexts: tuple[FileContext, ...]
+    table: pa.Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartRead:
+    """A part that was read, and the digest that its records were found to have."""
+
+    key: str
+    partition: int
+    rows: int
+    digest: str
 
 
 @dataclass(slots=True)
@@ -46,15 +62,42 @@ class ReadCounts:
 
 
 class Reading:
-    """One pass over a plan. Iterate `chunks()` to its end; only then `counts` is proved complete."""
+    """One pass over a plan. Iterate `chunks()` to its end; only then `counts` is proved complete.
 
-    def __init__(self, store: ObjectStore, plan: Plan, *, fetch_threads: int = FETCH_THREADS) -> None:
+    `columns` asks for the decoded columns too; `allow_empty`: a plan without a single part is fine.
+    Without `digests` records are not restored: chunks have PLACE_SCHEMA, and the tables are what is wanted.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        plan: Plan,
+        *,
+        fetch_threads: int = FETCH_THREADS,
+        columns: Columns | None = None,
+        allow_empty: bool = False,
+        digests: bool = True,
+    ) -> None:
         self.store = store
         self.plan = plan
         self.counts = ReadCounts()
         self.records_by_partition: dict[int, int] = {covered.identity.partition: 0 for covered in plan.ranges}
+        self.parts_read: list[PartRead] = []
+        self._allow_empty = allow_empty
+        self._load = load_parts if digests else load_places
+        self._columns = columns
+        if plan.selection.where is not None and columns is None:
+            self._columns = Columns(plan_schema(store, plan))
+        self._where = None if plan.selection.where is None else Condition(plan.selection.where)
+        self._tables_out = columns is not None
+        self._keys = None if not plan.selection.keys else pa.array(plan.selection.keys, pa.binary())
         self._fetch_threads = fetch_threads
         self._last: dict[int, int] = {}
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """The columns of the chunks' tables, None when they have none."""
+        return self._columns.schema if self._columns is not None and self._tables_out else None
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the selected records.
@@ -64,10 +107,11 @@ class Reading:
         """
         for unit, bodies in self._fetched():
             yield from self._merged(unit, bodies)
-        if self.counts.parts == 0:
+        if self.counts.parts == 0 and not self._allow_empty:
             raise NothingChecked(
                 f"{self.plan.topic} has no records in the selection ({self.plan.selection.describe()}) at snapshot "
-                f"{self.plan.snapshot}: nothing was read, so nothing was checked. Widen the selection"
+                f"{self.plan.snapshot}: nothing was read, so nothing was checked. Widen the selection, or say "
+                "--allow-empty"
             )
         if (self.counts.parts, self.counts.rows) != (self.plan.parts, self.plan.rows):
             raise ArchiveDamaged(
@@ -108,43 +152,49 @@ class Reading:
 
     def _merged(self, unit: Unit, bodies: list[bytes]) -> Iterator[Chunk]:
         contexts: list[FileContext] = []
-        by_partition: dict[int, list[tuple[int, LoadedPart]]] = defaultdict(list)
+        by_partition: dict[int, list[_Loaded]] = defaultdict(list)
         for index, read in enumerate(unit.files):
+            file = read.committed.file
             found = parse(self.store, self.plan.topic, read.committed, bodies[index])
             self.counts.bytes += len(bodies[index])
             bodies[index] = b""
             contexts.append(context_of(found))
-            for loaded in load_parts(self.store, self.plan.topic, read.committed, found, read.parts):
+            table = None if self._columns is None else self._columns.conform(found.table, file.dt)
+            mask = None if self._where is None or table is None else self._where.mask(table)
+            for loaded in self._load(self.store, self.plan.topic, read.committed, found, read.parts):
+                part = loaded.part
                 self.counts.parts += 1
-                self.counts.rows += loaded.part.rows
-                by_partition[loaded.part.partition].append((index, loaded))
+                self.counts.rows += part.rows
+                self.parts_read.append(PartRead(file.key, part.partition, part.rows, loaded.digest))
+                rows = slice(part.row_start, part.row_start + part.rows)
+                own = _Loaded(
+                    index,
+                    part.first,
+                    loaded.records,
+                    None if table is None or not self._tables_out else table.slice(part.row_start, part.rows),
+                    None if mask is None else mask[rows],
+                )
+                by_partition[part.partition].append(own)
         for partition in sorted(by_partition):
             yield from self._of_partition(partition, by_partition.pop(partition), tuple(contexts))
 
     def _of_partition(
-        self, partition: int, loaded: list[tuple[int, LoadedPart]], contexts: tuple[FileContext, ...]
+        self, partition: int, loaded: "list[_Loaded]", contexts: tuple[FileContext, ...]
     ) -> Iterator[Chunk]:
         """Merge one partition's parts of a unit by offset, cut to the selection, and check the order."""
-        loaded.sort(key=lambda item: item[1].part.first)
-        sources = np.concatenate([np.full(each.records.num_rows, index, np.int32) for index, each in loaded])
-        records = loaded[0][1].records
-        if len(loaded) > 1:
-            records = pa.concat_batches([each.records for _, each in loaded])
-            offsets = records.column("offset").to_numpy()
-            if not (np.diff(offsets) > 0).all():
-                order = np.argsort(offsets, kind="stable")
-                records, sources = records.take(pa.array(order)), sources[order]
-        self._check_order(partition, records)
-        keep = self._selected(partition, records)
+        loaded.sort(key=lambda each: each.first)
+        rows = _merge(loaded)
+        self._check_order(partition, rows.records)
+        keep = self._selected(partition, rows)
         if keep is not None:
-            records, sources = records.filter(pa.array(keep)), sources[keep]
-        if not records.num_rows:
+            rows = rows.filter(keep)
+        if not rows.records.num_rows:
             return
-        self.counts.records += records.num_rows
-        self.records_by_partition[partition] += records.num_rows
+        self.counts.records += rows.records.num_rows
+        self.records_by_partition[partition] += rows.records.num_rows
         quarantine = [index for index, context in enumerate(contexts) if context.quarantine]
-        self.counts.quarantined += int(np.isin(sources, quarantine).sum()) if quarantine else 0
-        yield Chunk(partition, records, sources, contexts)
+        self.counts.quarantined += int(np.isin(rows.sources, quarantine).sum()) if quarantine else 0
+        yield Chunk(partition, rows.records, rows.sources, contexts, rows.table)
 
     def _check_order(self, partition: int, records: pa.RecordBatch) -> None:
         offsets = records.column("offset").to_numpy()
@@ -157,19 +207,72 @@ class Reading:
             )
         self._last[partition] = int(offsets[-1])
 
-    def _selected(self, partition: int, records: pa.RecordBatch) -> np.ndarray | None:
+    def _selected(self, partition: int, rows: "_Rows") -> np.ndarray | None:
         """Return a mask of the rows that the selection wants, None for all."""
-        covered = self.plan.range_of(partition)
+        covered, records = self.plan.range_of(partition), rows.records
         offsets = records.column("offset").to_numpy()
         keep: np.ndarray = (offsets >= covered.start) & (offsets < covered.end)
         selection = self.plan.selection
-        if selection.filters_records:
+        if selection.by_time:
             stamps = records.column("timestamp").to_numpy()
             if selection.since_ms is not None:
                 keep &= stamps >= selection.since_ms
             if selection.until_ms is not None:
                 keep &= stamps < selection.until_ms
+        if self._keys is not None:
+            keep &= pc.is_in(records.column("key"), value_set=self._keys).to_numpy(zero_copy_only=False)
+        if rows.mask is not None:
+            keep &= rows.mask
         return None if keep.all() else keep
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """One part on its way to a chunk. `index`: its file in the unit; `mask`: which rows the condition wants."""
+
+    index: int
+    first: int
+    records: pa.RecordBatch
+    table: pa.Table | None
+    mask: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of one partition, in order."""
+
+    records: pa.RecordBatch
+    sources: np.ndarray
+    table: pa.Table | None
+    mask: np.ndarray | None
+
+    def take(self, order: np.ndarray) -> "_Rows":
+        at = pa.array(order)
+        table = None if self.table is None else self.table.take(at)
+        mask = None if self.mask is None else self.mask[order]
+        return _Rows(self.records.take(at), self.sources[order], table, mask)
+
+    def filter(self, keep: np.ndarray) -> "_Rows":
+        at = pa.array(keep)
+        table = None if self.table is None else self.table.filter(at)
+        return _Rows(self.records.filter(at), self.sources[keep], table, None)
+
+
+def _merge(loaded: list[_Loaded]) -> _Rows:
+    """Put a partition's parts together, by offset."""
+    sources = np.concatenate([np.full(each.records.num_rows, each.index, np.int32) for each in loaded])
+    tables = [each.table for each in loaded if each.table is not None]
+    masks = [each.mask for each in loaded if each.mask is not None]
+    rows = _Rows(
+        loaded[0].records if len(loaded) == 1 else pa.concat_batches([each.records for each in loaded]),
+        sources,
+        pa.concat_tables(tables) if tables else None,
+        np.concatenate(masks) if masks else None,
+    )
+    offsets = rows.records.column("offset").to_numpy()
+    if len(loaded) > 1 and not (np.diff(offsets) > 0).all():
+        return rows.take(np.argsort(offsets, kind="stable"))
+    return rows
 
 
 def open_reading(
@@ -179,8 +282,11 @@ def open_reading(
     *,
     at: int | None = None,
     fetch_threads: int = FETCH_THREADS,
+    columns: bool = False,
 ) -> Reading:
     """Pin a snapshot (`at`: a log seq, None for the newest), plan, and return the reading.
+
+    `columns`: whether chunks have the decoded columns too.
 
     Raises TopicUnknown, RangeMissing, StoreError, and LogCorrupt, LogTooNew, LogViolation for a damaged log.
     """
@@ -190,7 +296,9 @@ def open_reading(
         raise RangeMissing(str(error.args[0])) from error
     if state.seq == 0:
         raise unknown_topic(store, topic)
-    return Reading(store, make_plan(state, selection or Selection()), fetch_threads=fetch_threads)
+    plan = make_plan(state, selection or Selection())
+    wanted = Columns(plan_schema(store, plan)) if columns else None
+    return Reading(store, plan, fetch_threads=fetch_threads, columns=wanted)
 
 
 def unknown_topic(store: ObjectStore, topic: str) -> TopicUnknown:

@@ -2,8 +2,8 @@
 
 The canonical form (Avro specification, "Parsing Canonical Form") drops everything that does not change the bytes:
 docs, defaults, logical types. Its CRC-64-AVRO is the fingerprint, written little-endian in the frame of every event.
-The wire text keeps what readers need (defaults, logical types, the key field) and drops docs, so that rewording a
-comment never makes two texts for one fingerprint.
+The wire text keeps what readers need (defaults, logical types, the key field) and drops docs and headrace's own labels
+(pii.py), so that rewording a comment or labelling a field never makes two texts for one fingerprint.
 """
 
 import json
@@ -51,14 +51,15 @@ def fingerprint(schema: Any) -> bytes:
 
 
 def wire_text(schema: Any) -> str:
-    """Return the text that is published and archived: compact JSON, keys in file order, without docs."""
-    return json.dumps(_without_docs(schema), separators=(",", ":"), ensure_ascii=False)
+    """Return the text that is published and archived: compact JSON, keys in file order, without docs and labels."""
+    return json.dumps(_for_readers(schema), separators=(",", ":"), ensure_ascii=False)
 
 
-def _without_docs(node: Any) -> Any:
-    """Drop `doc` from schemas and fields, but not from defaults, where it could be data."""
+def _for_readers(node: Any) -> Any:
+    """Drop `doc` and `headrace.*` from schemas and fields, but not from defaults, where they could be data."""
     if isinstance(node, list):
-        return [_without_docs(item) for item in node]
+        return [_for_readers(item) for item in node]
     if isinstance(node, dict):
-        return {k: v if k == "default" else _without_docs(v) for k, v in node.items() if k != "doc"}
+        kept = {k: v for k, v in node.items() if k != "doc" and not k.startswith("headrace.")}
+        return {k: v if k == "default" else _for_readers(v) for k, v in kept.items()}
     return node

@@ -11,5 +11,5 @@ def event_classes(module: ModuleType = events) -> dict[str, type[Event]]:
     return {
         value.TYPE: value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Event) and value is not Event
+        if isinstance(value, type) and issubclass(value, Event) and hasattr(value, "TYPE")
     }

@@ -8,7 +8,18 @@ from types import MappingProxyType
 from typing import Literal
 
 from headrace.schemas import binary as _b
+from headrace.schemas import binary_collections as _c
 from headrace.schemas.event import Event
+from headrace.schemas.event import set_own as _set_own
+from headrace.schemas.event import set_values as _set_values
+from headrace.schemas.personal import PersonalEvent
+from headrace.schemas.personal import set_has_tokens as _set_has_tokens
+
+# Fields may have the names of builtins, so that the classes use these.
+_type, _isinstance, _len = type, isinstance, len
+_bool, _int, _float, _bytes, _str, _tuple, _list, _dict = bool, int, float, bytes, str, tuple, list, dict
+_date, _datetime = date, datetime
+_L, _M = _b.LAST, _b.MORE
 
 
 ErrorLevel = Literal["UNKNOWN", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -38,17 +49,28 @@ class Error(Event):
         occurred_at: datetime | None = None,
         trace_id: bytes | None = None,
     ) -> None:
-        own = (
-            _b.put_symbol("error.level", level, _ErrorLevel)
-            + _b.put_string("error.message", message)
-            + (_b.NULL if exception_type is None else _b.SOME + _b.put_string("error.exception_type", exception_type))
-            + (_b.NULL if stack is None else _b.SOME + _b.put_string("error.stack", stack))
-            + (_b.NULL if fingerprint is None else _b.SOME + _b.put_string("error.fingerprint", fingerprint))
-            + (_b.NULL if logger is None else _b.SOME + _b.put_string("error.logger", logger))
-            + (_b.NULL if path is None else _b.SOME + _b.put_string("error.path", path))
-            + (_b.NULL if user_id is None else _b.SOME + _b.put_long("error.user_id", user_id))
-        )
-        self._seal(own, (level, message, exception_type, stack, fingerprint, logger, path, user_id, occurred_at, trace_id))
+        if _type(level) is _str and level in _ErrorLevel:
+            _0 = _ErrorLevel[level]
+        else:
+            _0 = _b.put_symbol("error.level", level, _ErrorLevel)
+        _1 = _b.put_string("error.message", message)
+        _2 = _b.NULL if exception_type is None else _b.SOME + _b.put_string("error.exception_type", exception_type)
+        _3 = _b.NULL if stack is None else _b.SOME + _b.put_string("error.stack", stack)
+        _4 = _b.NULL if fingerprint is None else _b.SOME + _b.put_string("error.fingerprint", fingerprint)
+        _5 = _b.NULL if logger is None else _b.SOME + _b.put_string("error.logger", logger)
+        _6 = _b.NULL if path is None else _b.SOME + _b.put_string("error.path", path)
+        if user_id is None:
+            _7 = _b.NULL
+        elif _type(user_id) is _int and -9223372036854775808 <= user_id <= 9223372036854775807:
+            _n = user_id << 1 if user_id >= 0 else ~(user_id << 1)
+            _7 = _b.SOME + (_L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(user_id))
+        else:
+            _7 = _b.SOME + _b.put_long("error.user_id", user_id)
+        _own = b"".join((_0, _1, _2, _3, _4, _5, _6, _7))
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (level, message, exception_type, stack, fingerprint, logger, path, user_id, occurred_at, trace_id))
+        _set_own(self, _own)
 
     @property
     def level(self) -> ErrorLevel:
@@ -120,15 +142,40 @@ class FeedLoad(Event):
         occurred_at: datetime | None = None,
         trace_id: bytes | None = None,
     ) -> None:
-        own = (
-            (_b.NULL if user_id is None else _b.SOME + _b.put_long("feed_load.user_id", user_id))
-            + _b.put_symbol("feed_load.kind", kind, _FeedLoadKind)
-            + _b.put_boolean("feed_load.success", success)
-            + _b.put_int("feed_load.items", items)
-            + _b.put_int("feed_load.latency_ms", latency_ms)
-            + _b.put_boolean("feed_load.cached", cached)
-        )
-        self._seal(own, (user_id, kind, success, items, latency_ms, cached, occurred_at, trace_id))
+        if user_id is None:
+            _0 = _b.NULL
+        elif _type(user_id) is _int and -9223372036854775808 <= user_id <= 9223372036854775807:
+            _n = user_id << 1 if user_id >= 0 else ~(user_id << 1)
+            _0 = _b.SOME + (_L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(user_id))
+        else:
+            _0 = _b.SOME + _b.put_long("feed_load.user_id", user_id)
+        if _type(kind) is _str and kind in _FeedLoadKind:
+            _1 = _FeedLoadKind[kind]
+        else:
+            _1 = _b.put_symbol("feed_load.kind", kind, _FeedLoadKind)
+        if success is True or success is False:
+            _2 = b"\x01" if success else b"\x00"
+        else:
+            _2 = _b.put_boolean("feed_load.success", success)
+        if _type(items) is _int and -2147483648 <= items <= 2147483647:
+            _n = items << 1 if items >= 0 else ~(items << 1)
+            _3 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(items)
+        else:
+            _3 = _b.put_int("feed_load.items", items)
+        if _type(latency_ms) is _int and -2147483648 <= latency_ms <= 2147483647:
+            _n = latency_ms << 1 if latency_ms >= 0 else ~(latency_ms << 1)
+            _4 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(latency_ms)
+        else:
+            _4 = _b.put_int("feed_load.latency_ms", latency_ms)
+        if cached is True or cached is False:
+            _5 = b"\x01" if cached else b"\x00"
+        else:
+            _5 = _b.put_boolean("feed_load.cached", cached)
+        _own = _0 + _1 + _2 + _3 + _4 + _5
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (user_id, kind, success, items, latency_ms, cached, occurred_at, trace_id))
+        _set_own(self, _own)
 
     @property
     def user_id(self) -> int | None:
@@ -192,13 +239,29 @@ class Follow(Event):
         occurred_at: datetime | None = None,
         trace_id: bytes | None = None,
     ) -> None:
-        own = (
-            _b.put_long("follow.user_id", user_id)
-            + _b.put_long("follow.target_id", target_id)
-            + _b.put_symbol("follow.target", target, _FollowTarget)
-            + _b.put_symbol("follow.action", action, _FollowAction)
-        )
-        self._seal(own, (user_id, target_id, target, action, occurred_at, trace_id))
+        if _type(user_id) is _int and -9223372036854775808 <= user_id <= 9223372036854775807:
+            _n = user_id << 1 if user_id >= 0 else ~(user_id << 1)
+            _0 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(user_id)
+        else:
+            _0 = _b.put_long("follow.user_id", user_id)
+        if _type(target_id) is _int and -9223372036854775808 <= target_id <= 9223372036854775807:
+            _n = target_id << 1 if target_id >= 0 else ~(target_id << 1)
+            _1 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(target_id)
+        else:
+            _1 = _b.put_long("follow.target_id", target_id)
+        if _type(target) is _str and target in _FollowTarget:
+            _2 = _FollowTarget[target]
+        else:
+            _2 = _b.put_symbol("follow.target", target, _FollowTarget)
+        if _type(action) is _str and action in _FollowAction:
+            _3 = _FollowAction[action]
+        else:
+            _3 = _b.put_symbol("follow.action", action, _FollowAction)
+        _own = _0 + _1 + _2 + _3
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (user_id, target_id, target, action, occurred_at, trace_id))
+        _set_own(self, _own)
 
     @property
     def user_id(self) -> int:
@@ -250,13 +313,32 @@ class Login(Event):
         occurred_at: datetime | None = None,
         trace_id: bytes | None = None,
     ) -> None:
-        own = (
-            (_b.NULL if user_id is None else _b.SOME + _b.put_long("login.user_id", user_id))
-            + _b.put_symbol("login.method", method, _LoginMethod)
-            + _b.put_boolean("login.success", success)
-            + (_b.NULL if failure is None else _b.SOME + _b.put_symbol("login.failure", failure, _LoginFailure))
-        )
-        self._seal(own, (user_id, method, success, failure, occurred_at, trace_id))
+        if user_id is None:
+            _0 = _b.NULL
+        elif _type(user_id) is _int and -9223372036854775808 <= user_id <= 9223372036854775807:
+            _n = user_id << 1 if user_id >= 0 else ~(user_id << 1)
+            _0 = _b.SOME + (_L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(user_id))
+        else:
+            _0 = _b.SOME + _b.put_long("login.user_id", user_id)
+        if _type(method) is _str and method in _LoginMethod:
+            _1 = _LoginMethod[method]
+        else:
+            _1 = _b.put_symbol("login.method", method, _LoginMethod)
+        if success is True or success is False:
+            _2 = b"\x01" if success else b"\x00"
+        else:
+            _2 = _b.put_boolean("login.success", success)
+        if failure is None:
+            _3 = _b.NULL
+        elif _type(failure) is _str and failure in _LoginFailure:
+            _3 = _b.SOME + (_LoginFailure[failure])
+        else:
+            _3 = _b.SOME + _b.put_symbol("login.failure", failure, _LoginFailure)
+        _own = _0 + _1 + _2 + _3
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (user_id, method, success, failure, occurred_at, trace_id))
+        _set_own(self, _own)
 
     @property
     def user_id(self) -> int | None:
@@ -308,13 +390,32 @@ class Pin(Event):
         occurred_at: datetime | None = None,
         trace_id: bytes | None = None,
     ) -> None:
-        own = (
-            _b.put_long("pin.user_id", user_id)
-            + _b.put_long("pin.pin_id", pin_id)
-            + (_b.NULL if board_id is None else _b.SOME + _b.put_long("pin.board_id", board_id))
-            + _b.put_symbol("pin.action", action, _PinAction)
-        )
-        self._seal(own, (user_id, pin_id, board_id, action, occurred_at, trace_id))
+        if _type(user_id) is _int and -9223372036854775808 <= user_id <= 9223372036854775807:
+            _n = user_id << 1 if user_id >= 0 else ~(user_id << 1)
+            _0 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(user_id)
+        else:
+            _0 = _b.put_long("pin.user_id", user_id)
+        if _type(pin_id) is _int and -9223372036854775808 <= pin_id <= 9223372036854775807:
+            _n = pin_id << 1 if pin_id >= 0 else ~(pin_id << 1)
+            _1 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(pin_id)
+        else:
+            _1 = _b.put_long("pin.pin_id", pin_id)
+        if board_id is None:
+            _2 = _b.NULL
+        elif _type(board_id) is _int and -9223372036854775808 <= board_id <= 9223372036854775807:
+            _n = board_id << 1 if board_id >= 0 else ~(board_id << 1)
+            _2 = _b.SOME + (_L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(board_id))
+        else:
+            _2 = _b.SOME + _b.put_long("pin.board_id", board_id)
+        if _type(action) is _str and action in _PinAction:
+            _3 = _PinAction[action]
+        else:
+            _3 = _b.put_symbol("pin.action", action, _PinAction)
+        _own = _0 + _1 + _2 + _3
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (user_id, pin_id, board_id, action, occurred_at, trace_id))
+        _set_own(self, _own)
 
     @property
     def user_id(self) -> int:

@@ -5,12 +5,14 @@ fastavro's and Avro's own checks look at the bytes alone; here logical types, de
 reader that mixes versions sees them change.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 from .errors import SchemaError
 from .folder import SchemaFile, SchemaFolder
+from .pii import unlabelled, weakened
 from .release import changed_releases
 from .rules import Violation, violations_of
 from .shapes import Field, Shape, fields_of
@@ -23,6 +25,7 @@ def check(folder: SchemaFolder) -> list[Violation]:
     found: list[Violation] = []
     for file in folder.files():
         found += violations_of(file.label, file.event_type, file.schema)
+    found += [violation for violation, is_error in _unlabelled(folder) if is_error]
     found += [Violation(name, "", "released", problem, _FREEZE) for name, problem in changed_releases(folder)]
     for event_type in sorted(folder.current.keys() | folder.released.keys()):
         found += _numbers(folder.released.get(event_type, []))
@@ -34,6 +37,19 @@ def check(folder: SchemaFolder) -> list[Violation]:
         versions = [file for file in folder.files() if file.event_type == event_type and file.label not in broken]
         found += compare_all([(file.label, file.schema) for file in versions])
     return list(dict.fromkeys(found))
+
+
+def warnings(folder: SchemaFolder) -> list[Violation]:
+    """Return what breaks no rule and deserves a look: fields that may hold personal data and have no label."""
+    return [violation for violation, is_error in _unlabelled(folder) if not is_error]
+
+
+def _unlabelled(folder: SchemaFolder) -> Iterator[tuple[Violation, bool]]:
+    """Yield fields without a label, of current schemas only: what was released cannot be labelled any more."""
+    for file in folder.current.values():
+        with contextlib.suppress(SchemaError):  # which violations_of reports
+            for field, is_error, broken in unlabelled(file.schema):
+                yield Violation(file.label, field, *broken), is_error
 
 
 def compare_all(versions: Sequence[tuple[str, dict[str, Any]]]) -> list[Violation]:
@@ -75,6 +91,8 @@ def compare(older_name: str, older: dict[str, Any], newer_name: str, newer: dict
 
 def _compare_field(older_name: str, newer_name: str, older: Field, newer: Field) -> Iterator[Violation]:
     name = newer.name
+    for broken in weakened(older_name, older, newer):
+        yield Violation(newer_name, name, *broken)
     if _core(older.shape) != _core(newer.shape):
         yield Violation(
             newer_name, name, "retyped", f"is {newer.shape}, but {older.shape} in {older_name}",

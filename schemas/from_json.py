@@ -44,8 +44,22 @@ def event_from_json(cls: type[Event], fields: object) -> Event:
     missing = [name for name, field in known.items() if not field.has_default and name not in fields]
     if missing:
         raise InvalidEvent(f"{cls.TYPE}.{missing[0]}", "is missing, and has no default")
-    values = {name: _value(f"{cls.TYPE}.{name}", shapes[name], value) for name, value in fields.items()}
+    personal = {*cls.HMAC, *cls.DROPPED}
+    values = {
+        name: (_hidden_value if name in personal else _value)(f"{cls.TYPE}.{name}", shapes[name], value)
+        for name, value in fields.items()
+    }
     return cls(**values)
+
+
+def _hidden_value(where: str, shape: Shape, value: Any) -> Any:
+    """Turn a personal value into what the event class takes; an error tells nothing of the value."""
+    try:
+        return _value(where, shape, value)
+    except InvalidEvent:
+        pass
+    # Raised out here, so that the error that shows the value is not its context.
+    raise InvalidEvent(where, f"must be {shape}; what was given is personal and not shown")
 
 
 @functools.cache

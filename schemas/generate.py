@@ -7,27 +7,14 @@ time.
 
 import json
 import keyword
-from collections.abc import Callable
 
-from .binary import put_double, put_float, put_int, put_long, put_string, put_symbol
+from .binary import BODY_BYTES_MAX
 from .canonical import fingerprint, wire_text
-from .errors import InvalidEvent, SchemaError
+from .errors import SchemaError
 from .folder import SchemaFile, SchemaFolder
-from .shapes import Field, Shape, class_name, own_fields
+from .generate_fields import accepted, default_of, encoding, enum_of, kept, stored
+from .shapes import Field, class_name, own_fields
 
-_ANNOTATIONS = {
-    "boolean": "bool",
-    "int": "int",
-    "long": "int",
-    "float": "float",
-    "double": "float",
-    "bytes": "bytes",
-    "string": "str",
-    "fixed": "bytes",
-    "timestamp-micros": "datetime",
-    "timestamp-millis": "datetime",
-    "date": "date",
-}
 _HEADER = '''"""Typed event classes. Made by `headrace schema generate`: change the .avsc files, not this one."""
 # ruff: noqa
 # fmt: off
@@ -38,13 +25,28 @@ from types import MappingProxyType
 from typing import Literal
 
 from headrace.schemas import binary as _b
+from headrace.schemas import binary_collections as _c
 from headrace.schemas.event import Event
+from headrace.schemas.event import set_own as _set_own
+from headrace.schemas.event import set_values as _set_values
+from headrace.schemas.personal import PersonalEvent
+from headrace.schemas.personal import set_has_tokens as _set_has_tokens
+
+# Fields may have the names of builtins, so that the classes use these.
+_type, _isinstance, _len = type, isinstance, len
+_bool, _int, _float, _bytes, _str, _tuple, _list, _dict = bool, int, float, bytes, str, tuple, list, dict
+_date, _datetime = date, datetime
+_L, _M = _b.LAST, _b.MORE
 '''
+# What a module imports, and what its classes could not be told from.
+_TAKEN = ("Event", "Literal", "Mapping", "MappingProxyType", "PersonalEvent", "Sequence")
+# More fields than this are joined rather than added up.
+_ADDED_MAX = 6
 
 
 def generate(folder: SchemaFolder) -> str:
     """Return the module's text for the current schemas of a folder; raise SchemaError for what has no typed class."""
-    names: dict[str, str] = {}
+    names = dict.fromkeys(_TAKEN, "headrace")
     parts = [_HEADER]
     exported: list[str] = []
     for event_type in sorted(folder.current):
@@ -69,10 +71,10 @@ def _module_part(file: SchemaFile) -> tuple[str, list[str]]:
     for field in own:
         if keyword.iskeyword(field.name):
             raise SchemaError(f"field {field.name}: is a word of Python's own: choose another name")
-    enums = [(f"{record}{class_name(field.name)}", field) for field in own if _enum(field.shape)]
+    enums = [(f"{record}{class_name(field.name)}", field) for field in own if enum_of(field.shape)]
     lines = []
     for alias, field in enums:
-        symbols = (_enum(field.shape) or field.shape).symbols
+        symbols = (enum_of(field.shape) or field.shape).symbols
         lines.append(f"{alias} = Literal[{', '.join(json.dumps(symbol) for symbol in symbols)}]")
         lines.append(f"_{alias} = _b.symbol_table({symbols!r})")
     lines += ["", ""] if enums else []
@@ -82,37 +84,44 @@ def _module_part(file: SchemaFile) -> tuple[str, list[str]]:
 
 def _class(file: SchemaFile, record: str, own: list[Field]) -> list[str]:
     names = tuple(field.name for field in own)
+    hmac = tuple(field.name for field in own if field.pii == "hmac")
+    dropped = tuple(field.name for field in own if field.pii == "drop")
     doc = str(file.schema.get("doc", f"{file.event_type} event."))
-    lines = [f"class {record}(Event):", f'    """{_docstring(doc)}"""']
+    lines = [f"class {record}({'PersonalEvent' if hmac else 'Event'}):", f'    """{_docstring(doc)}"""']
     text = wire_text(file.schema)
     lines += [
         "",
         "    __slots__ = ()",
         f"    TYPE = {file.event_type!r}",
         f"    FIELDS = {names!r}",
+        *([f"    HMAC = {hmac!r}"] if hmac else []),
+        *([f"    DROPPED = {dropped!r}"] if dropped else []),
         f"    FINGERPRINT = bytes.fromhex({fingerprint(file.schema).hex()!r})",
         f"    SCHEMA = {text!r}",
         "",
         "    def __init__(",
         "        self,",
         "        *,",
-        *(f"        {field.name}: {_accepted(record, field)}{_default(field)}," for field in own),
+        *(f"        {field.name}: {accepted(record, field)}{default_of(field)}," for field in own),
         "        occurred_at: datetime | None = None,",
         "        trace_id: bytes | None = None,",
         "    ) -> None:",
     ]
-    for field in own:
-        if field.shape.items is not None:
-            lines += _copied(field)
-    puts = [_put(record, file.event_type, field) for field in own]
-    lines += ["        own = (", *(f"            {'+ ' if index else ''}{put}" for index, put in enumerate(puts))]
-    lines += ["        )" if puts else '            b""\n        )']
-    values = "".join(f"{name}, " for name in names)
-    lines += [f"        self._seal(own, ({values}occurred_at, trace_id))", ""]
+    for index, field in enumerate(own):
+        lines += [f"        {line}" for line in encoding(record, file.event_type, field, index)]
+    lines += [
+        f"        _own = {_together(len(own))}",
+        f"        if occurred_at is not None or trace_id is not None or _len(_own) > {BODY_BYTES_MAX}:",
+        "            self._check(_own, occurred_at, trace_id)",
+        f"        _set_values(self, ({''.join(f'{kept(field)}, ' for field in own)}occurred_at, trace_id))",
+        "        _set_own(self, _own)",
+        *(["        _set_has_tokens(self, False)"] if hmac else []),
+        "",
+    ]
     for index, field in enumerate(own):
         lines += [
             "    @property",
-            f"    def {field.name}(self) -> {_stored(record, field)}:",
+            f"    def {field.name}(self) -> {stored(record, field, frozenset(names))}:",
             f'        """{_docstring(field.doc) or field.name}"""',
             f"        return self._values[{index}]  # type: ignore[no-any-return] # set by __init__",
             "",
@@ -120,103 +129,16 @@ def _class(file: SchemaFile, record: str, own: list[Field]) -> list[str]:
     return lines + _key(file, own)
 
 
+def _together(count: int) -> str:
+    """Return the expression for all fields' bytes, one after the other."""
+    parts = [f"_{index}" for index in range(count)]
+    if count <= _ADDED_MAX:
+        return " + ".join(parts) or 'b""'
+    return f'b"".join(({", ".join(parts)}))'
+
+
 def _docstring(text: str) -> str:
     return " ".join(text.replace("\\", "\\\\").replace('"""', "'''").split())
-
-
-def _enum(shape: Shape) -> Shape | None:
-    """Return the enum of a shape, whether it is one, may be null, or holds many."""
-    inner = shape.items or shape
-    return inner if inner.kind == "enum" else None
-
-
-def _scalar(record: str, field: Field) -> str:
-    inner = field.shape.items or field.shape
-    return f"{record}{class_name(field.name)}" if inner.kind == "enum" else _ANNOTATIONS[inner.kind]
-
-
-def _accepted(record: str, field: Field) -> str:
-    return _annotation(record, field, "Sequence[{}]", "Mapping[str, {}]")
-
-
-def _stored(record: str, field: Field) -> str:
-    return _annotation(record, field, "tuple[{}, ...]", "Mapping[str, {}]")
-
-
-def _annotation(record: str, field: Field, array: str, mapping: str) -> str:
-    inner = _scalar(record, field)
-    form = {"array": array, "map": mapping}.get(field.shape.kind, "{}")
-    return form.format(inner) + (" | None" if field.shape.nullable else "")
-
-
-def _default(field: Field) -> str:
-    """Return ` = default` for a parameter, or nothing for one that must be given."""
-    return f" = {default_source(field)}" if field.has_default else ""
-
-
-def default_source(field: Field) -> str:
-    """Return a field's default as Python source; raise SchemaError for one that is not of the field's type.
-
-    Bytes, fixed and times have no default but null: Avro writes bytes in JSON as text, which readers (fastavro among
-    them) do not turn back.
-    """
-    shape, value = field.shape, field.default
-    if shape.nullable:
-        if value is not None:
-            raise SchemaError(f"field {field.name}: the default of a nullable field must be null, not {value!r}")
-        return "None"
-    if shape.kind == "array" and value == []:
-        return "()"
-    if shape.kind == "map" and value == {}:
-        return "MappingProxyType({})"
-    checks: dict[str, Callable[[], object]] = {
-        "int": lambda: put_int("default", value),
-        "long": lambda: put_long("default", value),
-        "float": lambda: put_float("default", value),
-        "double": lambda: put_double("default", value),
-        "string": lambda: put_string("default", value),
-        "enum": lambda: put_symbol("default", value, dict.fromkeys(shape.symbols, b"")),
-    }
-    if shape.kind == "boolean":
-        if isinstance(value, bool):
-            return repr(value)
-    elif shape.kind in checks:
-        try:
-            checks[shape.kind]()
-        except InvalidEvent as error:
-            raise SchemaError(f"field {field.name}: {error}") from error
-        return json.dumps(value) if isinstance(value, str) else repr(value)
-    raise SchemaError(
-        f"field {field.name}: {value!r} cannot be the default of {shape}: make the field nullable, default null"
-    )
-
-
-def _put(record: str, event_type: str, field: Field) -> str:
-    """Return the expression that checks and encodes one field."""
-    where, shape = json.dumps(f"{event_type}.{field.name}"), field.shape
-    if shape.items is not None:
-        put = f"_b.put_{shape.kind}({where}, {field.name}, lambda w, v: {_put_scalar(record, field, 'w', 'v')})"
-    else:
-        put = _put_scalar(record, field, where, field.name)
-    return f"(_b.NULL if {field.name} is None else _b.SOME + {put})" if shape.nullable else put
-
-
-def _put_scalar(record: str, field: Field, where: str, value: str) -> str:
-    inner = field.shape.items or field.shape
-    if inner.kind == "fixed":
-        return f"_b.put_fixed({where}, {value}, {inner.size})"
-    if inner.kind == "enum":
-        return f"_b.put_symbol({where}, {value}, _{record}{class_name(field.name)})"
-    return f"_b.put_{inner.kind.replace('-', '_')}({where}, {value})"
-
-
-def _copied(field: Field) -> list[str]:
-    """Return lines that take a collection as an immutable copy; what is none is left for put_* to refuse."""
-    kind, copy = ("list", "tuple({})") if field.shape.kind == "array" else ("dict", "MappingProxyType(dict({}))")
-    return [
-        f"        if isinstance({field.name}, {kind}):",
-        f"            {field.name} = {copy.format(field.name)}",
-    ]
 
 
 def _key(file: SchemaFile, own: list[Field]) -> list[str]:
@@ -230,10 +152,13 @@ def _key(file: SchemaFile, own: list[Field]) -> list[str]:
         found = [field for field in own if field.name == key]
         if not found or found[0].shape.kind not in KEY_KINDS:
             raise SchemaError(f"key: {key!r} is no field of kind {', '.join(KEY_KINDS)}, and not service")
-        body = [f"        if self.{key} is None:", "            return None"] if found[0].shape.nullable else []
+        body = ["        self._need_tokens()"] if found[0].pii == "hmac" else []
+        body += [f"        if self.{key} is None:", "            return None"] if found[0].shape.nullable else []
         body.append(f"        return {KEY_KINDS[found[0].shape.kind].format(f'self.{key}')}")
+    names = {field.name for field in own}
+    text, data = ("_str" if "str" in names else "str"), ("_bytes" if "bytes" in names else "bytes")
     return [
-        "    def kafka_key(self, service: str) -> bytes | None:",
+        f"    def kafka_key(self, service: {text}) -> {data} | None:",
         f'        """Return the record\'s key: {key or "none"}."""',
         *body,
     ]

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 from .canonical import wire_text
 from .errors import SchemaError
 from .folder import MANIFEST, RELEASED, SchemaFolder
+from .shapes import PII, PII_REASON
 
 
 def manifest_of(folder: SchemaFolder) -> dict[str, str]:
@@ -33,13 +35,13 @@ def release(folder: SchemaFolder) -> list[str]:
     """Freeze every current schema that differs from its newest release; return the new files' paths under released/.
 
     Writes the copies and the manifest; read the folder again afterwards. The caller has checked the folder: what is
-    released wrong stays wrong. A change of docs alone is no new release.
+    released wrong stays wrong. A change of docs alone is no new release; one of a label (pii.py) is.
     """
     lines = _read_manifest(folder)
     made = []
     for event_type, file in sorted(folder.current.items()):
         releases = folder.released.get(event_type, [])
-        if releases and wire_text(releases[-1].schema) == wire_text(file.schema):
+        if releases and _content(releases[-1].schema) == _content(file.schema):
             continue
         name = f"{event_type}/{len(releases) + 1}.avsc"
         target = folder.path / RELEASED / name
@@ -54,6 +56,11 @@ def release(folder: SchemaFolder) -> list[str]:
         text = "".join(f"{digest}  {name}\n" for name, digest in sorted(lines.items()))
         (folder.path / RELEASED / MANIFEST).write_text(text, encoding="utf-8")
     return made
+
+
+def _content(schema: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Return what makes a release: the text that readers get, and the labels, which they don't."""
+    return wire_text(schema), [(raw.get(PII), raw.get(PII_REASON)) for raw in schema["fields"]]
 
 
 def _read_manifest(folder: SchemaFolder) -> dict[str, str]:

@@ -11,17 +11,20 @@ from typing import Any
 
 from .canonical import canonical_form
 from .errors import SchemaError
-from .event import Event
-from .generate import KEY_KINDS, default_source
-from .shapes import ENVELOPE, ENVELOPE_NAMES, Field, class_name, fields_of, shape_of
+from .generate import KEY_KINDS
+from .generate_fields import default_source
+from .personal import PersonalEvent
+from .pii import label_violations, shape_violations
+from .shapes import ENVELOPE, ENVELOPE_NAMES, PII, PII_REASON, Field, class_name, fields_of, shape_of
 
 RESERVED = frozenset({"topic", "dt", "hr"})
+_UNUSABLE = frozenset({"self", "property"})  # generated classes could not have fields of these names
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RECORD_NAME = re.compile(r"([A-Z][a-z0-9]*)+")
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9_]*")
 _RECORD_ATTRIBUTES = frozenset({"type", "name", "namespace", "doc", "key", "fields"})
-_FIELD_ATTRIBUTES = frozenset({"name", "type", "doc", "default"})
+_FIELD_ATTRIBUTES = frozenset({"name", "type", "doc", "default", PII, PII_REASON})
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def violations_of(file: str, event_type: str, schema: dict[str, Any]) -> list[Vi
     for field in fields:
         if field.name not in ENVELOPE_NAMES:
             found += _own_field(file, field)
+            found += [Violation(file, field.name, *broken) for broken in shape_violations(field, schema.get("key"))]
     found += _key(file, schema, fields)
     return found
 
@@ -86,6 +90,8 @@ def _raw_field(file: str, raw: dict[str, Any]) -> Iterator[Violation]:
     for extra in sorted(raw.keys() - _FIELD_ATTRIBUTES - {"aliases"}):
         advice = "put it inside of the type" if extra == "logicalType" else "take it out"
         yield Violation(file, name, "attribute", f"attribute {extra!r} means nothing on a field", advice)
+    for broken in label_violations(raw):
+        yield Violation(file, name, *broken)
 
 
 def _unsupported(file: str, schema: dict[str, Any]) -> Iterator[Violation]:
@@ -119,7 +125,7 @@ def _own_field(file: str, field: Field) -> Iterator[Violation]:
         yield Violation(file, name, "reserved", "the archive has this name for itself", "choose another name")
     elif not _FIELD_NAME.fullmatch(name):
         yield Violation(file, name, "name", "not a field name", "use a-z, 0-9 and _, beginning with a letter")
-    elif keyword.iskeyword(name) or hasattr(Event, name):
+    elif keyword.iskeyword(name) or hasattr(PersonalEvent, name) or name in _UNUSABLE:
         yield Violation(file, name, "name", "typed classes use this name for something else", "choose another name")
     if field.shape.nullable and not field.has_default:
         yield Violation(file, name, "null", "a nullable field has no default", 'add "default": null')

@@ -25,6 +25,7 @@ ENVELOPE_NAMES = tuple(name for name, _, _ in ENVELOPE)
 
 PRIMITIVES = ("boolean", "int", "long", "float", "double", "bytes", "string")
 LOGICAL = {("long", "timestamp-micros"), ("long", "timestamp-millis"), ("int", "date")}
+PII, PII_REASON = "headrace.pii", "headrace.pii_reason"
 _NO_DEFAULT = object()
 
 
@@ -56,6 +57,8 @@ class Field:
     doc: str
     has_default: bool
     default: Any
+    pii: str | None = None
+    """Its label (pii.py): drop, hmac or none; None without one."""
 
 
 def shape_of(avro_type: Any, named: dict[str, Shape]) -> Shape:
@@ -127,7 +130,8 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
             raise SchemaError(f"field {name}: {text}") from error
         default = raw.get("default", _NO_DEFAULT)
         has_default = default is not _NO_DEFAULT
-        fields.append(Field(name, shape, str(raw.get("doc", "")), has_default, default if has_default else None))
+        doc, pii = str(raw.get("doc", "")), raw.get(PII)
+        fields.append(Field(name, shape, doc, has_default, default if has_default else None, pii))
     return fields
 
 

@@ -86,3 +86,64 @@ def silent_port() -> Iterator[int]:
         finally:
             ended.set()
             thread.join()
+
+
+class Relay:
+    """A way to a real server that can be cut and mended: while `cut`, connections end without an answer."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.cut = False
+        self._target = target
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def set_cut(self, *, cut: bool) -> None:
+        """Cut the way, also for what is under way, or mend it."""
+        self.cut = cut
+        if cut:
+            self._end_all()
+
+    def close(self) -> None:
+        """Listen no more, and end all connections."""
+        self._listener.close()
+        self._end_all()
+
+    def _end_all(self) -> None:
+        while self._open:
+            with contextlib.suppress(OSError):
+                self._open.pop().shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if self.cut:
+                    client.close()
+                    continue
+                server = socket.create_connection(self._target)
+                self._open += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    """Carry bytes one way until it ends; each direction closes the socket that it reads from."""
+    with source:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def relay(endpoint: str) -> Iterator[Relay]:
+    """Yield a relay to an S3 endpoint such as http://127.0.0.1:8333."""
+    parts = urlsplit(endpoint)
+    made = Relay((str(parts.hostname), int(parts.port or 80)))
+    try:
+        yield made
+    finally:
+        made.close()

@@ -14,7 +14,7 @@ METADATA_BYTES_MAX = 256
 WORKER_CHARS_MAX = 48
 TROUBLE_CHARS_MAX = 90
 _VERSION = 1
-_KINDS = {"w": str, "t": int, "o": int, "e": str, "s": int}
+_KINDS = {"w": str, "t": int, "o": int, "r": int, "e": str, "s": int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,22 @@ class Heartbeat:
 
     worker: `host:pid:number` of the process that holds the partition, cut from the left where it is too long.
     at_ms: Unix milliseconds by that host's clock. taken: all records before this offset were fetched and decoded;
-    what lies between the committed offset and it is held in memory. trouble: what kept the worker from committing, and
-    since when; empty when nothing does, and on all partitions but the worker's lowest one.
+    what lies between the committed offset and it is held in memory. rate: offsets of this partition a second that
+    became durable in the last minutes, -1 when it is too early to tell. trouble: what kept the worker from committing,
+    and since when; empty when nothing does, and on all partitions but the worker's lowest one.
     """
 
     worker: str
     at_ms: int
     taken: int
+    rate: int = -1
     trouble: str = ""
     trouble_since_ms: int = 0
 
     def encode(self) -> str:
         """Return the metadata text: ASCII, at most METADATA_BYTES_MAX bytes."""
         value: dict[str, Any] = {"v": _VERSION, "w": _plain(self.worker)[-WORKER_CHARS_MAX:], "t": self.at_ms}
-        value["o"] = self.taken
+        value |= {"o": self.taken, "r": self.rate}
         if self.trouble:
             value |= {"e": _plain(self.trouble)[:TROUBLE_CHARS_MAX], "s": self.trouble_since_ms}
         return json.dumps(value, separators=(",", ":"))
@@ -50,10 +52,10 @@ def decode(metadata: str | None) -> Heartbeat | None:
         return None
     if not isinstance(value, dict) or value.get("v") != _VERSION:
         return None
-    known: dict[str, Any] = {"e": "", "s": 0, **value}
+    known: dict[str, Any] = {"r": -1, "e": "", "s": 0, **value}
     if not all(isinstance(known.get(name), kind) for name, kind in _KINDS.items()):
         return None
-    return Heartbeat(_plain(known["w"]), known["t"], known["o"], _plain(known["e"]), known["s"])
+    return Heartbeat(_plain(known["w"]), known["t"], known["o"], known["r"], _plain(known["e"]), known["s"])
 
 
 def _plain(text: str) -> str:

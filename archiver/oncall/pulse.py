@@ -3,8 +3,9 @@
 What it commits is never ahead of the log: `start` of what is held is the log's next offset.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from ..source import Source, TopicPartition
 from .heartbeat import Heartbeat
 
 INTERVAL_S = 10.0
+RATE_WINDOW_S = 300.0
 
 
 class Beating(Protocol):
@@ -47,6 +49,7 @@ class Pulse:
         self._clock = clock
         self._troubles: dict[str, _Trouble] = {}
         self._due_s = clock.monotonic()
+        self._marks: dict[TopicPartition, deque[tuple[float, int]]] = {}
 
     def trouble(self, topic: str, text: str) -> None:
         """Note why a topic cannot be committed; it is told until fine()."""
@@ -76,16 +79,32 @@ class Pulse:
             if not archive.held or (archive.restart_due and trouble is None):
                 continue
             lowest = min(archive.held)
+            for gone in [p for p in self._marks if p.topic == archive.topic and p.partition not in archive.held]:
+                del self._marks[gone]
             offsets: dict[TopicPartition, int] = {}
             notes: dict[TopicPartition, str] = {}
             for number, held in archive.held.items():
                 where = TopicPartition(archive.topic, number)
                 told = trouble if number == lowest else None
-                beat = Heartbeat(self._worker, now_ms, held.end)
+                beat = Heartbeat(self._worker, now_ms, held.end, self._rate(where, held.start))
                 if told is not None:
-                    beat = Heartbeat(self._worker, now_ms, held.end, told.text, told.since_ms)
+                    beat = replace(beat, trouble=told.text, trouble_since_ms=told.since_ms)
                 offsets[where], notes[where] = held.start, beat.encode()
             self._source.commit_offsets(offsets, notes)
+
+    def _rate(self, where: TopicPartition, durable: int) -> int:
+        """Note how far a partition is, and return offsets a second over the window; -1 before a window's tenth."""
+        now_s = self._clock.monotonic()
+        marks = self._marks.setdefault(where, deque())
+        if marks and durable < marks[-1][1]:
+            marks.clear()  # another incarnation of the topic
+        if len(marks) > 1 and now_s - marks[-2][0] < INTERVAL_S:
+            marks.pop()  # a mark each interval is enough, however often is flushed
+        marks.append((now_s, durable))
+        while len(marks) > 2 and marks[1][0] <= now_s - RATE_WINDOW_S:
+            marks.popleft()
+        since_s, began = marks[0]
+        return -1 if now_s - since_s < RATE_WINDOW_S / 10 else int((durable - began) / (now_s - since_s))
 
     def _now_ms(self) -> int:
         return int(datetime.fromisoformat(self._clock.now()).timestamp() * 1000)

@@ -15,10 +15,13 @@ from small_archive import Rec, SmallArchive
 
 from headrace.archiver.kafka_admin import FirstRecord, LogEnds
 from headrace.archiver.kafka_metadata import KafkaMetadata
-from headrace.archiver.lag import Facts, PartitionLag, evaluate, first_unarchived, worst_first
 from headrace.archiver.log_entries import log_key
 from headrace.archiver.object_store import StoreUnreachable
+from headrace.archiver.oncall.facts import Facts
+from headrace.archiver.oncall.heartbeat import Heartbeat
+from headrace.archiver.oncall.lag import PartitionLag, evaluate, first_unarchived, worst_first
 from headrace.archiver.source import TopicPartition as Where
+from headrace.cli.lag_watch import sparkline
 from headrace.cli.main import root
 
 NOW_MS = 1_000_000_000
@@ -171,6 +174,7 @@ def archive_up_to(servers: Servers, archive: SmallArchive, ends: dict[int, int],
 
 
 def by_partition(result: Result) -> dict[int, dict[str, Any]]:
+    assert result.stdout, (result.output, result.exception)
     return {each["partition"]: each for each in json.loads(result.stdout)["partitions"]}
 
 
@@ -223,10 +227,16 @@ def test_an_open_transaction_is_no_lag_and_is_told(servers: Servers, small: Smal
     producer.begin_transaction()
     producer.produce(small.topic, b"open", partition=0)
     producer.flush()
-    found = by_partition(lag("--topic", small.topic, "--json"))[0]
+    result = lag("--topic", small.topic, "--json", "--max-transaction", "0")
+    explained = lag("--explain", f"{small.topic}/0", "--max-transaction", "0").stdout
     producer.abort_transaction(30)
+    found = by_partition(result)[0]
     assert (found["state"], found["log_end"], found["high_watermark"]) == ("caught-up", 5, 6)
     assert "open transaction" in found["note"]
+    told = json.loads(result.stdout)["findings"]
+    assert [(each["rule"], each["severity"]) for each in told] == [("open-transaction", "warning")]
+    assert f"'{small.topic}-open'" in told[0]["evidence"]
+    assert f"abort --topic {small.topic} --partition 0 --start-offset 5" in explained
 
 
 @pytest.mark.servers
@@ -240,7 +250,10 @@ def test_records_deleted_before_they_were_archived_are_lost(servers: Servers, sm
         future.result(30)
     found = by_partition(lag("--topic", small.topic, "--json"))
     assert (found[1]["lost"], found[1]["records_behind"]) == (3, 1)
-    assert lag("--topic", small.topic).stdout.splitlines()[1].split()[:2] == [small.topic, "1"]
+    assert lag("-v", "--topic", small.topic).stdout.splitlines()[1].split()[:2] == [small.topic, "1"]
+    folded = lag("--topic", small.topic).stdout.splitlines()
+    assert folded[1].split()[:5] == [small.topic, "behind", "2", "of", "3"]
+    assert any("data-lost" in line for line in folded)
 
 
 @pytest.mark.servers
@@ -316,3 +329,114 @@ def test_a_kafka_that_is_not_there_exits_3_soon(monkeypatch: pytest.MonkeyPatch)
     assert result.exit_code == 3
     assert "127.0.0.1:1" in result.stderr
     assert time.monotonic() - begun < 20
+
+
+# -- for monitors, and for whoever is woken ----------------------------------------------------------------------------
+
+
+@pytest.mark.servers
+def test_check_has_four_answers(servers: Servers, small: SmallArchive, lag: Lag) -> None:
+    """0 fine, 1 warning, 2 critical, 3 cannot tell; one line says why."""
+    write(servers, small.topic, 0, 5)
+    archive_up_to(servers, small, {0: 5}, {0: 5})
+    fine = lag("--check", "--topic", small.topic)
+    assert (fine.exit_code, fine.stdout.split(":")[0]) == (0, "ok")
+    write(servers, small.topic, 0, 3)
+    warned = lag("--check", "--topic", small.topic, "--warn-behind", "0")
+    assert (warned.exit_code, warned.stdout.split(":")[0]) == (1, "warning")
+    critical = lag("--check", "--topic", small.topic, "--critical-behind", "0", "--warn-behind", "0")
+    assert (critical.exit_code, critical.stdout.split(":")[0]) == (2, "critical")
+    unknown = lag("--check", "--topic", "nope")
+    assert (unknown.exit_code, unknown.stdout.split(":")[0]) == (3, "cannot tell")
+
+
+def test_a_usage_error_under_check_is_not_called_critical() -> None:
+    """A monitor with a typo must not page as if data were being lost: 3, cannot tell."""
+    for arguments in (["lag", "--check", "--typo"], ["lag", "--check", "--every", "x"], ["lag", "--check"]):
+        result = CliRunner().invoke(root, arguments, env={"HEADRACE_KAFKA": "", "HEADRACE_ARCHIVE": ""})
+        assert result.exit_code == 3, arguments
+        assert "Usage" in result.stderr
+
+
+@pytest.mark.servers
+def test_a_short_retention_is_seen_before_it_strikes(servers: Servers, small: SmallArchive, lag: Lag) -> None:
+    """Seconds to loss count down from the record's timestamp, by the topic's own retention; the command doubles it."""
+    admin = AdminClient({"bootstrap.servers": servers.kafka})
+    kept = SmallArchive(servers.new_topic(1, {"retention.ms": "600000"}), form="raw", store=small.store)
+    write(servers, kept.topic, 0, 5)
+    archive_up_to(servers, kept, {0: 2}, {0: 2})
+    result = lag("--topic", kept.topic, "--json")
+    found = by_partition(result)[0]
+    assert found["loss_by"] == "time"
+    assert 500 < found["seconds_to_loss"] <= 600
+    checked = lag("--check", "--topic", kept.topic)
+    assert checked.exit_code == 2
+    assert "losing-data" in checked.stdout
+    explained = lag("--explain", f"{kept.topic}/0").stdout
+    assert f"--entity-name {kept.topic} --add-config retention.ms=1200000" in explained
+    assert "docs/runbook/losing-data.md" in explained
+    admin.delete_topics([kept.topic])[kept.topic].result(30)
+
+
+@pytest.mark.servers
+def test_bytes_run_out_too(servers: Servers, small: SmallArchive, lag: Lag) -> None:
+    """retention.bytes is weighed against the partition's size on the broker's disk and the rate of writing."""
+    kept = SmallArchive(servers.new_topic(1, {"retention.bytes": "1000000", "retention.ms": "-1"}), form="raw")
+    kept.store = small.store
+    write(servers, kept.topic, 0, 5000)
+    found = by_partition(lag("--topic", kept.topic, "--json"))[0]
+    assert found["loss_by"] == "bytes"
+    assert found["seconds_to_loss"] > 60
+
+
+@pytest.mark.servers
+def test_without_s3_kafka_says_how_far_the_archive_is(servers: Servers, small: SmallArchive, lag: Lag) -> None:
+    """The group's committed offsets stand in, marked as such; the exit code still says that S3 is silent."""
+    write(servers, small.topic, 0, 5)
+    group = f"g-{small.topic}"
+    consumer = Consumer({"bootstrap.servers": servers.kafka, "group.id": group})
+    said = Heartbeat("host:1:0", time.time_ns() // 1_000_000, 5, 7).encode()
+    consumer.commit(offsets=[TopicPartition(small.topic, 0, 3, said)], asynchronous=False)
+    consumer.close()
+
+    def fault(_operation: str, _key: str) -> None:
+        raise StoreUnreachable("credentials have expired")
+
+    small.memory.fault = fault
+    result = lag("--topic", small.topic, "--json", "--group", group)
+    assert result.exit_code == 3
+    found = by_partition(result)
+    assert (found[0]["durable_from"], found[0]["durable_next"], found[0]["records_behind"]) == ("group", 3, 2)
+    assert (found[0]["taken"], found[0]["worker"]) == (5, "host:1:0")
+    assert found[0]["durable_as_of_ms"] is not None
+    assert found[1]["state"] == "unknown"
+    assert "credentials have expired" in json.loads(result.stdout)["unanswered"][0]
+    assert lag("--check", "--topic", small.topic, "--group", group).exit_code == 3
+
+
+def test_without_kafka_the_log_says_how_far_the_archive_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said about lag, and 3 is returned; how far the archive is can still be read."""
+    archive = SmallArchive("t", form="raw")
+    archive.commit([Rec(0, 0), Rec(0, 1)])
+    monkeypatch.setattr("headrace.cli.lag.open_store", lambda _url: archive.store)
+    result = CliRunner().invoke(root, ["lag", "--kafka", "127.0.0.1:1", "--archive", "s3://b/p", "--json"])
+    assert result.exit_code == 3
+    found = by_partition(result)[0]
+    assert (found["durable_next"], found["records_behind"], found["state"]) == (2, None, "unknown")
+    assert "127.0.0.1:1" in json.loads(result.stdout)["unanswered"][0]
+
+
+@pytest.mark.servers
+def test_explain_refuses_what_is_not_there(servers: Servers, small: SmallArchive, lag: Lag) -> None:
+    """A partition that does not exist, or no number: said, with the form to use."""
+    write(servers, small.topic, 0, 1)
+    assert lag("--explain", f"{small.topic}/99").exit_code == 2
+    refused = lag("--explain", f"{small.topic}/x")
+    assert refused.exit_code == 2
+    assert "TOPIC/PARTITION" in refused.stderr
+
+
+def test_sparklines() -> None:
+    """A bar a value, the largest is full, zero is blank."""
+    assert sparkline([0, 1, 5, 10, 3]) == " ▁▄█▃"
+    assert sparkline([0, 0]) == "  "

@@ -67,7 +67,7 @@ def test_a_damaged_archive_leaves_no_file(run: Run, archive: SmallArchive, tmp_p
         (["pin", "--into", "stdout", "--partition", "3"], "partitions 0"),
         (["pin", "--into", "stdout", "--at", "9"], "ends at 3"),
         (["pin", "--into", "stdout", "--from", "2026-11-23T00:00"], "no time zone"),
-        (["pin", "--into", "parquet:x"], "stdout"),
+        (["pin", "--into", "orc:x"], "parquet:PATH"),
         (["pin", "--into", "jsonl:"], "jsonl:PATH"),
         (["pin"], "--into"),
         (["pin", "--into", "jsonl:/nonexistent/folder/x"], "cannot write"),

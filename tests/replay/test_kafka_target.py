@@ -40,9 +40,9 @@ def test_a_replay_that_goes_on_may_find_its_own_records() -> None:
     archive.commit([Rec(1, 0)])
     plan = open_reading(archive.store, "pin").plan
     filled = replace(FITS, ranges={0: (0, 0), 1: (0, 9)})
-    check_target(filled, plan, Allowances(), resuming=True)
+    check_target(filled, plan, Allowances(), resuming=True, now_ms=NOV_23_MS)
     with pytest.raises(TargetUnfit, match="up to 9 records"):
-        check_target(filled, plan, Allowances(), resuming=False)
+        check_target(filled, plan, Allowances(), resuming=False, now_ms=NOV_23_MS)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,16 @@ def test_timestamps_that_the_target_would_not_keep(limits: dict[str, Any], times
         check(Rec(0, 7, timestamp=timestamp), replace(FITS, **limits))
 
 
-@pytest.mark.parametrize("timestamp", [-1, 0])
-def test_no_timestamp_is_never_too_old(timestamp: int) -> None:
-    """-1 means none, and 0 becomes the time of sending."""
-    check(Rec(0, 7, timestamp=timestamp), replace(FITS, retention_ms=1000, before_max_ms=1000))
+def test_no_timestamp_is_never_too_old() -> None:
+    """-1 means none, and clients send it as it is."""
+    check(Rec(0, 7, timestamp=-1), replace(FITS, retention_ms=1000, before_max_ms=1000))
+
+
+def test_timestamp_zero_is_refused_unless_allowed() -> None:
+    """Clients would send the time of sending in its place."""
+    with pytest.raises(TargetUnfit, match=r"offset 7 has timestamp 0.*--allow-timestamp-zero"):
+        check(Rec(0, 7, timestamp=0))
+    check(Rec(0, 7, timestamp=0), replace(FITS, retention_ms=1000), Allowances(timestamp_zero=True))
 
 
 def test_a_target_that_sets_timestamps_itself_takes_any() -> None:

@@ -149,7 +149,7 @@ def damage_late_count(archive: SmallArchive) -> None:
         (damage_offsets_of_the_last_entry, "data/topic=pin", "offsets 8 to 11"),
         (damage_row_start_of_the_last_entry, "data/topic=pin", "begins at row 1"),
         (damage_added_spaces, log_key("pin", 3), "not in the form"),
-        (damage_late_count, "data/topic=pin", "0 rows are late"),
+        (damage_late_count, log_key("pin", 3), "is not sealed"),
     ],
 )
 def test_damage_is_found_and_named(damage: Callable[[SmallArchive], None], where: str, what: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.schemas import binary
+from headrace.schemas import binary_collections as collections
 from headrace.schemas.errors import InvalidEvent
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
@@ -88,9 +89,11 @@ def test_date(value: date) -> None:
 @given(st.lists(LONGS, max_size=20), st.dictionaries(st.text(max_size=5), LONGS, max_size=20))
 def test_collections(items: list[int], entries: dict[str, int]) -> None:
     """Arrays and maps are one block each, as fastavro writes them."""
-    assert binary.put_array("a.b", items, binary.put_long) == reference({"type": "array", "items": "long"}, items)
-    assert binary.put_array("a.b", tuple(items), binary.put_long) == binary.put_array("a.b", items, binary.put_long)
-    assert binary.put_map("a.b", entries, binary.put_long) == reference({"type": "map", "values": "long"}, entries)
+    assert collections.put_array("a.b", items, binary.put_long) == reference({"type": "array", "items": "long"}, items)
+    assert collections.put_array("a.b", tuple(items), binary.put_long) == collections.put_array(
+        "a.b", items, binary.put_long
+    )
+    assert collections.put_map("a.b", entries, binary.put_long) == reference({"type": "map", "values": "long"}, entries)
 
 
 def test_symbols_and_booleans() -> None:
@@ -145,11 +148,11 @@ REFUSED: list[tuple[Callable[[Any], bytes], Any, str]] = [
     (lambda v: binary.put_timestamp_micros("pin.x", v), 5, "must be a datetime, not int 5"),
     (lambda v: binary.put_timestamp_millis("pin.x", v), datetime(2026, 1, 1, 0, 0, 0, 1, UTC), "whole number of milli"),
     (lambda v: binary.put_date("pin.x", v), datetime(2026, 1, 1, tzinfo=UTC), "must be a date, not datetime"),
-    (lambda v: binary.put_array("pin.x", v, binary.put_long), "ab", "must be a list or tuple"),
-    (lambda v: binary.put_array("pin.x", v, binary.put_long), [1, None], "pin.x[1]: must be an int, not None"),
-    (lambda v: binary.put_map("pin.x", v, binary.put_long), [1], "must be a dict"),
-    (lambda v: binary.put_map("pin.x", v, binary.put_long), {1: 1}, "pin.x key: must be a str"),
-    (lambda v: binary.put_map("pin.x", v, binary.put_long), {"a": "b"}, "pin.x['a']: must be an int"),
+    (lambda v: collections.put_array("pin.x", v, binary.put_long), "ab", "must be a list or tuple"),
+    (lambda v: collections.put_array("pin.x", v, binary.put_long), [1, None], "pin.x[1]: must be an int, not None"),
+    (lambda v: collections.put_map("pin.x", v, binary.put_long), [1], "must be a dict"),
+    (lambda v: collections.put_map("pin.x", v, binary.put_long), {1: 1}, "pin.x key: must be a str"),
+    (lambda v: collections.put_map("pin.x", v, binary.put_long), {"a": "b"}, "pin.x['a']: must be an int"),
 ]
 
 

@@ -5,12 +5,13 @@ are shown beside it. Records behind are counted in offsets, so that markers and 
 bound; a partition of which only markers are left is caught up.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .kafka_admin import FirstRecord, LogEnds
-from .source import TopicPartition
+from ..kafka_admin import FirstRecord, LogEnds
+from .facts import Facts
+from .loss import CATCHING_UP_UNKNOWN, LOSS_UNKNOWN, CatchingUp, Loss, catching_up, loss_of
 
 LAG_VERSION = 1
 
@@ -22,29 +23,12 @@ _URGENCY: dict[State, int] = {"unknown": 1, "not-archived": 2, "behind": 2, "cau
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of one partition. Offsets; None where there is no answer, `problem` says why.
-
-    `durable`: the next offset to archive, by the log, of the topic as it is now. `recreated`: the log's newest topic id
-    is another one than Kafka's. `damaged`: the log cannot be read. `first`: the first unarchived record, where it was
-    looked for and found.
-    """
-
-    where: TopicPartition
-    ends: LogEnds | None
-    durable: int | None
-    committed: int | None
-    recreated: bool = False
-    problem: str = ""
-    damaged: bool = False
-    first: FirstRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PartitionLag:
     """The judgement on one partition. `lost`: offsets that Kafka deleted before they were archived, not yet a gap.
 
-    `records_behind`, `seconds_behind`: None when not known; seconds are never negative and never NaN.
+    `records_behind`, `seconds_behind`: None when not known; seconds are never negative and never NaN. `beat_age_s`: how
+    old the worker's last heartbeat is, None when there is none. `held_back_s`: how long a
+    transaction has been open that holds back what was written after it.
     """
 
     facts: Facts
@@ -53,22 +37,41 @@ class PartitionLag:
     seconds_behind: float | None
     lost: int
     note: str
+    loss: Loss = LOSS_UNKNOWN
+    catch_up: CatchingUp = CATCHING_UP_UNKNOWN
+    beat_age_s: float | None = None
+    held_back_s: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is there that is not archived, as far as is known."""
+        return bool(self.records_behind)
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented JSON form, version 1."""
-        ends = self.facts.ends
+        facts, ends, beat = self.facts, self.facts.ends, self.facts.heartbeat
         return {
-            "topic": self.facts.where.topic,
-            "partition": self.facts.where.partition,
+            "topic": facts.where.topic,
+            "partition": facts.where.partition,
             "state": self.state,
             "log_start": None if ends is None else ends.log_start,
             "log_end": None if ends is None else ends.last_stable,
             "high_watermark": None if ends is None else ends.high_watermark,
-            "durable_next": self.facts.durable,
-            "committed": self.facts.committed,
+            "taken": None if beat is None else beat.taken,
+            "durable_next": facts.durable,
+            "durable_from": facts.durable_from,
+            "durable_as_of_ms": facts.as_of_ms,
+            "committed": facts.committed,
             "records_behind": self.records_behind,
             "seconds_behind": self.seconds_behind,
             "lost": self.lost,
+            "seconds_to_loss": None if self.loss.seconds is None else round(self.loss.seconds, 3),
+            "loss_by": self.loss.by,
+            "catch_up": self.catch_up.when,
+            "catch_up_seconds": None if self.catch_up.seconds is None else round(self.catch_up.seconds, 3),
+            "worker": None if beat is None else beat.worker,
+            "heartbeat_age_seconds": self.beat_age_s,
+            "trouble": "" if beat is None else beat.trouble,
             "note": self.note,
         }
 
@@ -83,34 +86,63 @@ def first_unarchived(facts: Facts) -> int | None:
 
 def evaluate(facts: Facts, now_ms: int) -> PartitionLag:
     """Judge one partition at the moment `now_ms` (Unix milliseconds)."""
+    lag = _judged(facts, now_ms)
+    beat, transaction = facts.heartbeat, facts.transaction
+    return replace(
+        lag,
+        beat_age_s=None if beat is None else _age_s(beat.at_ms, now_ms),
+        held_back_s=None if transaction is None else _age_s(transaction.since_ms, now_ms),
+    )
+
+
+def _judged(facts: Facts, now_ms: int) -> PartitionLag:
     ends, durable = facts.ends, facts.durable
     if ends is None or facts.problem:
         return PartitionLag(facts, "unknown", None, None, 0, facts.problem or "Kafka did not answer")
     if durable is not None and durable > ends.last_stable:
         note = f"the archive is at {durable}, beyond Kafka's end: was the log truncated?"
         return PartitionLag(facts, "unknown", None, None, 0, note)
-    notes = []
-    if facts.recreated:
-        notes.append("the topic was made again since it was archived")
     lost = 0 if durable is None else max(0, ends.log_start - durable)
-    if lost:
-        notes.append(f"{lost} offsets were deleted before they were archived")
-    if ends.high_watermark > ends.last_stable:
-        notes.append(f"an open transaction holds back {ends.high_watermark - ends.last_stable} offsets")
+    note = "; ".join(_notes(facts, ends, lost))
     start = first_unarchived(facts)
     only_markers = facts.first is not None and facts.first.timestamp is None
     if start is None or only_markers:
         empty = ends.log_start == ends.last_stable or (only_markers and durable is None)
         state: State = "behind" if lost else "idle" if empty else "caught-up"
-        return PartitionLag(facts, state, 0, 0.0, lost, "; ".join(notes))
-    state = "not-archived" if durable is None else "behind"
-    return PartitionLag(facts, state, ends.last_stable - start, _seconds(facts.first, now_ms), lost, "; ".join(notes))
+        return PartitionLag(facts, state, 0, 0.0, lost, note, Loss(None, "nothing"), CatchingUp("done", 0.0))
+    behind = ends.last_stable - start
+    rate = facts.heartbeat.rate if facts.heartbeat is not None and facts.heartbeat.rate >= 0 else None
+    return PartitionLag(
+        facts,
+        "not-archived" if durable is None else "behind",
+        behind,
+        _seconds(facts.first, now_ms),
+        lost,
+        note,
+        loss_of(facts, start, now_ms),
+        catching_up(behind, rate, None if facts.rates is None else facts.rates.now),
+    )
+
+
+def _notes(facts: Facts, ends: LogEnds, lost: int) -> Iterator[str]:
+    if facts.recreated:
+        yield "the topic was made again since it was archived"
+    if lost:
+        yield f"{lost} offsets were deleted before they were archived"
+    if ends.high_watermark > ends.last_stable:
+        yield f"an open transaction holds back {ends.high_watermark - ends.last_stable} offsets"
+    if facts.durable_from == "group":
+        yield "S3 was not asked: durable as the archiver last told Kafka"
+
+
+def _age_s(then_ms: int, now_ms: int) -> float:
+    return round(max(0, now_ms - then_ms) / 1000, 3)
 
 
 def _seconds(first: FirstRecord | None, now_ms: int) -> float | None:
     if first is None or first.timestamp is None or first.timestamp <= 0:
         return None  # not found in time, or without a timestamp
-    return round(max(0, now_ms - first.timestamp) / 1000, 3)
+    return _age_s(first.timestamp, now_ms)
 
 
 def worst_first(lags: Iterable[PartitionLag]) -> list[PartitionLag]:

@@ -1,0 +1,48 @@
+"""Many objects at once, where the store can: the one place that decides how far reading runs ahead.
+
+Deciding code asks for a list of keys and gets a list of bodies. A store that can fetch side by side says so by having
+get_many (S3Store does, with a bounded number of threads); any other, such as a simulated one, is asked one by one.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from .object_store import ObjectNotFound, ObjectStore
+
+WINDOW_OBJECTS = 64
+"""So many objects are asked for at once, at most: what is read ahead is bounded by so many bodies."""
+
+
+@runtime_checkable
+class FetchesMany(Protocol):
+    """A store that can fetch objects side by side."""
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the bodies in the order of the keys, None for what does not exist. Raises what get() raises."""
+        ...
+
+
+def fetch_many(store: ObjectStore, keys: Sequence[str]) -> list[bytes | None]:
+    """Return the bodies of objects in the order of their keys, None for what does not exist. Raises StoreError."""
+    if isinstance(store, FetchesMany):
+        return store.get_many(keys)
+    return [_get(store, key) for key in keys]
+
+
+def window_of(store: ObjectStore) -> int:
+    """Return how many objects it is worth asking a store for at once: one where it fetches one by one."""
+    return WINDOW_OBJECTS if isinstance(store, FetchesMany) else 1
+
+
+def fetch_each(store: ObjectStore, keys: Sequence[str]) -> Iterator[bytes | None]:
+    """Yield the bodies of objects in the order of their keys; at most a window of them is in memory."""
+    window = window_of(store)
+    for begin in range(0, len(keys), window):
+        yield from fetch_many(store, keys[begin : begin + window])
+
+
+def _get(store: ObjectStore, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except ObjectNotFound:
+        return None

@@ -1,0 +1,222 @@
+"""Asks Kafka and the archive what there is to know, in as few calls as there are kinds of question, not of partitions.
+
+Either may be silent. Without S3 the group's committed offsets stand in for the log, which they are never ahead of;
+without Kafka the log says how far the archive is, and nothing about lag. Only both silent is an error.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from ..commit_log import read_state, topics_of
+from ..kafka_admin import FirstRecord, KafkaAdmin, LogEnds
+from ..kafka_metadata import KafkaMetadata
+from ..log_entries import LogCorrupt, LogTooNew
+from ..log_state import LogState, LogViolation
+from ..object_store import ObjectStore, StoreError
+from ..source import SourceError, TopicPartition
+from .facts import Facts
+from .kafka_questions import Committed, KafkaQuestions
+from .lag import first_unarchived
+
+FIRST_RECORDS_TIMEOUT_S = 5.0
+QUARANTINE_WINDOW_MS = 3_600_000
+
+
+class NoSuchTopic(Exception):
+    """A topic that was asked for is neither in Kafka nor in the archive. `there` names those that are."""
+
+    def __init__(self, topic: str, there: Collection[str]) -> None:
+        super().__init__(topic)
+        self.topic = topic
+        self.there = sorted(there)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All facts, and what could not be asked: a silent store, a silent Kafka, single questions."""
+
+    facts: list[Facts]
+    store_problem: str = ""
+    kafka_problem: str = ""
+    unanswered: tuple[str, ...] = ()
+
+
+class Gatherer:
+    """Asks one cluster and one archive; kept between looks for `--watch`. `now_ms()` is Unix milliseconds."""
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        store: ObjectStore,
+        *,
+        group: str,
+        event_topics: Collection[str],
+        now_ms: Callable[[], int],
+        pause: Callable[[float], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._group = group
+        self._event_topics = event_topics
+        self._now_ms = now_ms
+        self._metadata = KafkaMetadata(kafka)
+        self._admin = KafkaAdmin(kafka, pause=pause, monotonic=monotonic)
+        self._questions = KafkaQuestions(kafka)
+
+    def look(self, topics: Sequence[str] = ()) -> Gathered:
+        """Return the facts of these topics; of none given, of all in the archive and all event types in Kafka.
+
+        Raises NoSuchTopic; SourceError when neither Kafka nor the archive answers.
+        """
+        store_problem = ""
+        archived: set[str] = set()
+        try:
+            archived = set(topics_of(self._store))
+        except StoreError as error:
+            store_problem = str(error)
+        try:
+            present = self._metadata.topics()
+            committed = self._questions.committed(self._group)
+        except SourceError as error:
+            if store_problem:
+                raise SourceError(f"{error} And the archive: {store_problem}") from error
+            return self._without_kafka(topics, archived, str(error))
+        chosen = sorted(set(topics)) or sorted(
+            archived | (set(self._event_topics) & set(present)) | {each.topic for each in committed} & set(present)
+        )
+        for topic in chosen:
+            if topic not in present and topic not in archived and not store_problem:
+                raise NoSuchTopic(topic, archived | set(present))
+        self._questions.unanswered = []
+        topic_ids = self._metadata.topic_ids([topic for topic in chosen if topic in present])
+        # The log is read before Kafka's ends, so that the archive can't seem to be ahead of Kafka.
+        facts: list[Facts] = []
+        for topic in chosen:
+            if store_problem:
+                facts += _of_group(topic, present.get(topic, 0), committed)
+            else:
+                facts += self._of_topic(topic, topic_ids.get(topic), present.get(topic, 0))
+        facts = self._with_kafka(facts, topic_ids, committed)
+        return Gathered(facts, store_problem, unanswered=tuple(self._questions.unanswered))
+
+    def _without_kafka(self, topics: Sequence[str], archived: set[str], problem: str) -> Gathered:
+        chosen = sorted(set(topics)) or sorted(archived)
+        facts = [each for topic in chosen for each in self._of_topic(topic, None, 0)]
+        return Gathered([replace(each, problem="Kafka does not answer") for each in facts], kafka_problem=problem)
+
+    def _with_kafka(
+        self, facts: list[Facts], topic_ids: Collection[str], committed: Mapping[TopicPartition, Committed]
+    ) -> list[Facts]:
+        ends = self._admin.log_ends([each.where for each in facts if each.where.topic in topic_ids])
+        facts = [_with_ends(each, ends.get(each.where), committed.get(each.where)) for each in facts]
+        waiting = {each.where: at for each in facts if not each.problem and (at := first_unarchived(each)) is not None}
+        held_back = [
+            each for each in facts if each.ends is not None and each.ends.high_watermark > each.ends.last_stable
+        ]
+        transactions = self._questions.transactions() if held_back else {}
+        if not waiting:
+            return [replace(each, transaction=transactions.get(each.where)) for each in facts]
+        firsts: Mapping[TopicPartition, FirstRecord] = self._admin.first_records(
+            waiting, timeout_s=FIRST_RECORDS_TIMEOUT_S
+        )
+        retentions = self._questions.retentions(sorted({where.topic for where in waiting}))
+        highs = {each.where: each.ends.high_watermark for each in facts if each.ends and each.where in waiting}
+        rates = self._questions.rates(highs, self._now_ms())
+        sizes = self._questions.sizes() if any(each.bytes is not None for each in retentions.values()) else {}
+        return [
+            replace(
+                each,
+                transaction=transactions.get(each.where),
+                first=firsts.get(each.where),
+                retention=retentions.get(each.where.topic),
+                rates=rates.get(each.where),
+                size_bytes=sizes.get(each.where),
+            )
+            for each in facts
+        ]
+
+    def _of_topic(self, topic: str, topic_id: str | None, partitions: int) -> list[Facts]:
+        """Return what the archive knows of a topic's partitions; `topic_id` None: Kafka does not have the topic."""
+        problem, damaged = "", False
+        try:
+            state = read_state(self._store, topic)
+        except (LogCorrupt, LogTooNew, LogViolation) as error:
+            state, problem, damaged = LogState(topic), str(error), True
+        known = [each.identity.partition for each in state.partitions()]
+        numbers: Iterable[int] = range(partitions)
+        if topic_id is None:
+            problem = problem or "Kafka has no such topic (any more)"
+            numbers = known or [0]
+        recent = _recent_rows(state, self._now_ms() - QUARANTINE_WINDOW_MS)
+        facts = []
+        for partition in numbers:
+            newest = state.newest(partition, topic_id)
+            rows, quarantined = recent.get(partition, (0, 0))
+            facts.append(
+                Facts(
+                    where=TopicPartition(topic, partition),
+                    ends=None,
+                    durable=None if newest is None else newest.next,
+                    committed=None,
+                    recreated=bool(state.topic_id) and topic_id is not None and state.topic_id != topic_id,
+                    problem=problem,
+                    damaged=damaged,
+                    rows=rows,
+                    quarantined=quarantined,
+                )
+            )
+        return facts
+
+
+def _of_group(topic: str, partitions: int, committed: Mapping[TopicPartition, Committed]) -> list[Facts]:
+    """Return what the group's commits say in place of a log that cannot be read."""
+    facts = []
+    for number in range(partitions):
+        where = TopicPartition(topic, number)
+        said = committed.get(where)
+        facts.append(
+            Facts(
+                where=where,
+                ends=None,
+                durable=None if said is None else said.offset,
+                committed=None,
+                problem="" if said is not None else "S3 does not answer, and no archiver told Kafka how far it is",
+                durable_from="group",
+                as_of_ms=None if said is None or said.heartbeat is None else said.heartbeat.at_ms,
+            )
+        )
+    return facts
+
+
+def _with_ends(facts: Facts, ends: LogEnds | str | None, said: Committed | None) -> Facts:
+    return replace(
+        facts,
+        ends=None if isinstance(ends, str) else ends,
+        problem=facts.problem or (ends if isinstance(ends, str) else ""),
+        committed=None if said is None else said.offset,
+        heartbeat=None if said is None else said.heartbeat,
+    )
+
+
+def _recent_rows(state: LogState, since_ms: int) -> dict[int, tuple[int, int]]:
+    """Return (decoded, quarantined) rows by partition, of files made since then: their names are UUIDv7s."""
+    found: dict[int, tuple[int, int]] = {}
+    for committed in state.files.values():
+        file = committed.file
+        if _made_ms(file.key) >= since_ms:
+            for part in file.parts:
+                rows, quarantined = found.get(part.partition, (0, 0))
+                if file.kind == "data":
+                    found[part.partition] = (rows + part.rows, quarantined)
+                else:
+                    found[part.partition] = (rows, quarantined + part.rows)
+    return found
+
+
+def _made_ms(key: str) -> int:
+    try:
+        return UUID(key.rsplit("/", 1)[-1].removesuffix(".parquet")).int >> 80
+    except ValueError:
+        return 0

@@ -1,0 +1,188 @@
+"""What else on-call asks of Kafka: heartbeats, retention, write rates, sizes on disk, open transactions. Reads only.
+
+All answers are optional: an unanswered question is an empty answer, and `unanswered` says which and why, since a
+judgement on what is known beats none. Sizes and transactions come from kafka-python, the one client with these
+requests; the rest from librdkafka.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._resource import ResourceType
+
+from ..kafka_metadata import CONSUMER_ONLY
+from ..source import SourceError, TopicPartition
+from .facts import OpenTransaction, Rates, Retention
+from .heartbeat import Heartbeat, decode
+
+REQUEST_TIMEOUT_S = 8.0
+BUCKET_S = 300
+BUCKETS = 12
+CHUNK_PARTITIONS = 500
+# librdkafka's name of a setting -> kafka-python's. The others mean nothing to it.
+_SAME = {
+    "bootstrap.servers": "bootstrap_servers",
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.mechanisms": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+    "ssl.key.password": "ssl_password",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group has committed for one partition: the offset, and the heartbeat in its metadata."""
+
+    offset: int
+    heartbeat: Heartbeat | None
+
+
+class KafkaQuestions:
+    """Asks one cluster. `config`: librdkafka's settings. `unanswered` collects what could not be told, and why."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = {"log_level": 0, "error_cb": lambda _error: None, **config}
+        settings = {name: value for name, value in self._config.items() if not name.startswith(CONSUMER_ONLY)}
+        self._bootstrap = str(config["bootstrap.servers"])
+        self._admin = AdminClient(settings)
+        self.unanswered: list[str] = []
+
+    def committed(self, group: str) -> dict[TopicPartition, Committed]:
+        """Return what a group has committed; one that does not exist has committed nothing. Raises SourceError."""
+        asked = [ConsumerGroupTopicPartitions(group)]
+        futures = self._admin.list_consumer_group_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
+        try:
+            found = futures[group].result().topic_partitions or []
+        except KafkaException as error:
+            reason = error.args[0].str()
+            message = f"asking for the offsets of group {group} of Kafka at {self._bootstrap}: {reason}"
+            raise SourceError(f"{message}; is the address right, and is Kafka up?") from error
+        return {
+            TopicPartition(each.topic, each.partition): Committed(each.offset, decode(each.metadata))
+            for each in found
+            if each.offset >= 0
+        }
+
+    def retentions(self, topics: Collection[str]) -> dict[str, Retention]:
+        """Return what Kafka deletes of each topic."""
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        found: dict[str, Retention] = {}
+        if not resources:
+            return found
+        futures = self._admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
+        for resource, future in futures.items():
+            try:
+                found[resource.name] = retention_of({name: entry.value for name, entry in future.result().items()})
+            except KafkaException as error:
+                self.unanswered.append(f"the retention of {resource.name}: {error.args[0].str()}")
+        return found
+
+    def rates(self, ends: Mapping[TopicPartition, int], now_ms: int) -> dict[TopicPartition, Rates]:
+        """Return how fast partitions are written to, from the offsets at 12 moments of the last hour.
+
+        `ends` holds their high watermarks. Records count by their timestamps, which producers may set.
+        """
+        marks: dict[TopicPartition, list[int]] = {where: [] for where in ends}
+        try:
+            for bucket in range(BUCKETS, 0, -1):
+                at = self._offsets_at(list(ends), now_ms - bucket * BUCKET_S * 1000)
+                for where, end in ends.items():
+                    marks[where].append(at.get(where, end))
+        except KafkaException as error:
+            self.unanswered.append(f"write rates: {error.args[0].str()}")
+            return {}
+        return {where: rates_of([*offsets, ends[where]], BUCKET_S) for where, offsets in marks.items()}
+
+    def _offsets_at(self, partitions: list[TopicPartition], at_ms: int) -> dict[TopicPartition, int]:
+        """Return the first offset whose timestamp is at least `at_ms`; partitions without one are left out."""
+        found: dict[TopicPartition, int] = {}
+        spec = OffsetSpec.for_timestamp(at_ms)
+        for begin in range(0, len(partitions), CHUNK_PARTITIONS):
+            chunk = partitions[begin : begin + CHUNK_PARTITIONS]
+            asked = {KafkaPartition(where.topic, where.partition): spec for where in chunk}
+            futures = self._admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
+            for where, future in futures.items():
+                offset = int(future.result().offset)
+                if offset >= 0:
+                    found[TopicPartition(where.topic, where.partition)] = offset
+        return found
+
+    def sizes(self) -> dict[TopicPartition, int]:
+        """Return the bytes of each partition's log, of its largest replica."""
+        found: dict[TopicPartition, int] = {}
+
+        def ask(admin: Any) -> None:
+            for broker in admin.describe_log_dirs():
+                for folder in broker["log_dirs"]:
+                    for topic in folder["topics"]:
+                        for each in topic["partitions"]:
+                            where = TopicPartition(str(topic["name"]), int(each["partition_index"]))
+                            found[where] = max(found.get(where, 0), int(each["partition_size"]))
+
+        self._with_kafka_python("sizes on disk", ask)
+        return found
+
+    def transactions(self) -> dict[TopicPartition, OpenTransaction]:
+        """Return the oldest open transaction of each partition that has one."""
+        found: dict[TopicPartition, OpenTransaction] = {}
+
+        def ask(admin: Any) -> None:
+            listed = admin.list_transactions(state_filters=["Ongoing", "PrepareCommit", "PrepareAbort"])
+            names = [each.transactional_id for broker in listed.values() for each in broker]
+            for name, each in (admin.describe_transactions(names) if names else {}).items():
+                opened = OpenTransaction(str(name), int(each.transaction_start_time_ms))
+                for where in each.topic_partitions:
+                    at = TopicPartition(where.topic, where.partition)
+                    if at not in found or opened.since_ms < found[at].since_ms:
+                        found[at] = opened
+
+        self._with_kafka_python("open transactions", ask)
+        return found
+
+    def _with_kafka_python(self, what: str, ask: Callable[[Any], None]) -> None:
+        # Imported when it is needed: it reads hundreds of schemas at its start.
+        from kafka.admin import KafkaAdminClient  # noqa: PLC0415
+        from kafka.errors import KafkaError  # noqa: PLC0415
+
+        settings = {ours: self._config[name] for name, ours in _SAME.items() if name in self._config}
+        admin = None
+        try:
+            admin = KafkaAdminClient(**settings, client_id="headrace-lag", bootstrap_timeout_ms=8000)
+            ask(admin)
+        except (KafkaError, OSError, ValueError, AssertionError) as error:
+            self.unanswered.append(f"{what}: {type(error).__name__}: {error}")
+        finally:
+            if admin is not None:
+                with suppress(KafkaError, OSError):
+                    admin.close()
+
+
+def retention_of(config: Mapping[str, str]) -> Retention:
+    """Return what a topic's configuration says of deletion; Kafka's -1 means no bound."""
+    policies = {policy.strip() for policy in config.get("cleanup.policy", "delete").split(",")}
+    ms, size = int(config.get("retention.ms", "-1")), int(config.get("retention.bytes", "-1"))
+    return Retention(
+        ms=None if ms < 0 else ms,
+        bytes=None if size < 0 else size,
+        deletes="delete" in policies,
+        compacts="compact" in policies,
+    )
+
+
+def rates_of(offsets: list[int], bucket_s: float) -> Rates:
+    """Return the rates between offsets that are `bucket_s` apart, oldest first; timestamps that jump count as zero."""
+    steps = [max(0, later - earlier) / bucket_s for earlier, later in itertools.pairwise(offsets)]
+    return Rates(now=steps[-1], peak=max(steps))
