@@ -115,19 +115,29 @@ class SpoolQueue:
         if name is None:
             name = self._topics[topic] = topic.encode()
         size = FRAME_BYTES + len(name) + len(value) + (0 if key is None else len(key))
-        fingerprint = value[2:10]
+        segment, fingerprint = self._segment, value[2:10]
+        at, position = segment.tail
+        end = at + size
+        if end > self._size or fingerprint not in self._there:
+            if not self._make_way(size, fingerprint, schema_text):
+                return False
+            segment = self._segment
+            at, position = segment.tail
+            end = at + size
+        self._map[at:end] = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
+        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
+        segment.tail = (end, position + 1)
+        self._appended_bytes += size
+        return True
+
+    def _make_way(self, size: int, fingerprint: bytes, schema_text: str) -> bool:
+        """Have a segment with room for a record and its schema before it; False when there is no room for one."""
         need = size if fingerprint in self._there else size + FRAME_BYTES + 8 + len(schema_text.encode())
         if self._segment.tail[0] + need > self._size and not self._roll(need):
             self.refusal = self._blocked
             return False
         if fingerprint not in self._there:
             self._put_schema(fingerprint, schema_text)
-        at, position = self._segment.tail
-        end = at + size
-        self._map[at:end] = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
-        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
-        self._segment.tail = (end, position + 1)
-        self._appended_bytes += size
         return True
 
     def _put_schema(self, fingerprint: bytes, text: str) -> None:
