@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test simulate lint bench chaos soak clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
@@ -41,6 +41,11 @@ demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> 
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
 
+SEEDS ?= 1000
+FROM ?= 0
+simulate: $(VENV)/.installed-dev ## seeded schedules of the archiver on a simulated Kafka and S3: SEEDS=1000 FROM=0
+	@PYTHONPATH=src:tests $(BIN)/python -m simulation.run --seeds $(SEEDS) --from $(FROM) $(ARGS)
+
 lint: $(VENV)/.installed-dev ## style, types, and who may import whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,6 +55,12 @@ lint: $(VENV)/.installed-dev ## style, types, and who may import whom
 
 bench: $(VENV)/.installed ## the benchmarks, as ratios from one run
 	@$(BIN)/python bench/run.py $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## kill, pause and cut off real archivers for 40 minutes; then judge what they archived
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+soak: $(VENV)/.installed-dev ## an archiver for 30 minutes with a fault every 10 seconds: do memory, files, threads grow?
+	@PYTHONPATH=tests $(BIN)/python -m chaos --soak --minutes 30 $(ARGS)
 
 clean: ## remove the virtual environments, caches and builds
 	rm -rf $(VENV) localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

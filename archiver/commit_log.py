@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from .file_columns import FileColumns
 from .fold_file import Fold, fold_of
-from .log_entries import Entry, LogCorrupt, log_key, sha256_of
+from .log_entries import Entry, LogCorrupt, decode, log_key, sha256_of
 from .log_reading import read_entries, read_newest, read_on, read_state, topics_of
-from .log_state import FOLD_ENTRIES, LogState
+from .log_state import FOLD_ENTRIES, Identity, LogState
 from .object_store import ObjectNotFound, ObjectStore, OutcomeUnknown, StoreError, StoreUnreachable
 
 __all__ = ["CommitLog", "CommitUnknown", "Committed", "Fenced", "read_entries", "read_state", "topics_of"]
@@ -92,6 +92,20 @@ class CommitLog:
                 f"{missing} does not exist, while {last} does: it was removed. Restore it from a backup or an older "
                 "object version; nothing is archived to this log until then"
             )
+
+    def rows_end(self, identity: Identity) -> int:
+        """Return one past the last archived record of an identity, 0 without any: looks back from the log's end."""
+        for seq in range(self.state.seq, 0, -1):
+            entry = decode(self.store.get(log_key(self.topic, seq)), f"{self.store.url}/{log_key(self.topic, seq)}")
+            if entry.kind != "commit":
+                continue
+            if entry.topic_id != identity.topic_id:
+                break
+            own = [s for s in entry.spans if (s.partition, s.lineage) == (identity.partition, identity.lineage)]
+            parts = [part for file in entry.files for part in file.parts if part.partition == identity.partition]
+            if own and parts:
+                return max(part.last for part in parts) + 1
+        return 0
 
     def append(self, entry: Entry) -> Committed | Fenced:
         """Put `entry` (its seq and prev_sha256 are set here) at the log's end.

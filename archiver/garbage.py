@@ -58,7 +58,10 @@ def _starts(footer: Footer) -> list[tuple[Identity, int]]:
 def is_past(state: LogState, identity: Identity, start: int) -> bool:
     """Whether no later commit can have a span of this identity that begins at `start`."""
     at = state.identities.get(identity)
-    return at is not None and (at.closed or at.next > start)
+    if at is not None:
+        return at.closed or at.next > start
+    # A partition of which nothing was committed before the topic was made again: a log never goes back to an older id.
+    return identity.topic_id != state.topic_id and any(i.topic_id == identity.topic_id for i in state.identities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,11 @@ def _by_footer(info: ObjectInfo, footer: Footer, state: LogState) -> Leftover:
     passed = _passed(footer, state)
     if passed is not None:
         identity, start = passed
-        at = state.identities[identity]
-        so_far = f"is closed at {at.next}" if at.closed else f"is archived to {at.next}"
+        at = state.identities.get(identity)
+        if at is None:
+            so_far = "is of a topic that was made again"
+        else:
+            so_far = f"is closed at {at.next}" if at.closed else f"is archived to {at.next}"
         return Leftover(info, "dead", f"its commit began at offset {start} of {_named(identity)}, which {so_far}")
     starts = _starts(footer)
     places = ", ".join(f"{_named(identity)} from {start}" for identity, start in starts[:3])

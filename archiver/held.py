@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +26,7 @@ class Held:
 
     `unseen`: the log has nothing of it yet. Its first span, be it an empty one, says where the archive begins: without
     it nobody would miss what Kafka deletes before the first record is archived. `at_end`: all that came was taken.
+    `again_from`: offsets from there on, before `end`, are read again, and are known to hold no record.
     """
 
     lineage: int
@@ -34,6 +36,7 @@ class Held:
     gaps: list[Gap] = field(default_factory=list)
     unseen: bool = False
     at_end: bool = False
+    again_from: int | None = None
 
     @property
     def taken(self) -> bool:
@@ -44,6 +47,20 @@ class Held:
     def pending(self) -> bool:
         """Whether there is anything to commit."""
         return self.taken or (self.unseen and self.at_end)
+
+    def take(self, end: int, epoch: int) -> None:
+        """Note that records before `end`, the last one of a leader epoch, were taken."""
+        self.end, self.epoch, self.again_from = end, max(self.epoch, epoch), None
+
+    def skip(self, start: int, end: int, reason: str, evidence: Mapping[str, Any]) -> None:
+        """Note offsets [start, end) that cannot be archived, as a gap."""
+        self.gaps.append(Gap(start, end, reason, evidence))
+        self.end = max(self.end, end)
+
+    def read_again(self, offset: int) -> None:
+        """Forget what was taken, for reading goes on at `offset`."""
+        self.end, self.gaps = self.start, []
+        self.again_from = offset if offset < self.start else None
 
     def committed(self) -> None:
         """Note that all that was taken is in the log."""

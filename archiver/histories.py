@@ -1,11 +1,16 @@
 """Which histories a log holds: one cluster's; and how one history of a partition ends and the next one begins."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .commit_log import CommitLog, Fenced
 from .held import Held
-from .log_entries import Gap, Span
+from .log_entries import Entry, Gap, Span
 from .log_state import LogState, PartitionState
+from .truncation import Diverged
+
+logger = logging.getLogger("headrace.archiver")
 
 
 class ArchiveRefused(Exception):
@@ -44,8 +49,25 @@ def closing_spans(still_open: Iterable[PartitionState], new_topic_id: str) -> tu
     )
 
 
-def diverging_spans(partition: int, held: Held, begin: int, evidence: Mapping[str, Any]) -> tuple[Span, Span]:
-    """Close a partition's lineage and open the next one at `begin`, in one entry."""
+def close_older_incarnation(log: CommitLog, topic_id: str, entry_of: Callable[..., Entry]) -> LogState:
+    """Close the log's open identities of an older topic id, each with a gap whose end nobody can know.
+
+    `entry_of(spans, files, topic_id=...)` makes the entry. Returns the log's state.
+    """
+    state = log.state
+    while state.topic_id not in ("", topic_id) and (still_open := state.open_identities(state.topic_id)):
+        logger.warning(
+            "%s: the topic was deleted and made again; what was not archived before is recorded as a gap", log.topic
+        )
+        outcome = log.append(entry_of(closing_spans(still_open, topic_id), (), topic_id=state.topic_id))
+        if isinstance(outcome, Fenced):
+            logger.info("%s: another archiver was first to close the old incarnation", log.topic)
+        state = log.refresh()
+    return state
+
+
+def diverging_spans(partition: int, held: Held, at: Diverged, evidence: Mapping[str, Any]) -> tuple[Span, Span]:
+    """Close a partition's lineage and open the next one at `at.begin`, in one entry."""
     gap = Gap(held.start, None, "diverged", evidence)
     closing = Span(partition, held.lineage, held.start, held.start, gaps=(gap,))
-    return closing, Span(partition, held.lineage + 1, begin, begin)
+    return closing, Span(partition, held.lineage + 1, at.begin, at.begin, leader_epoch=at.epoch)

@@ -39,7 +39,8 @@ OFFSET_LOST = {
     KafkaError._LOG_TRUNCATION,
     KafkaError.OFFSET_OUT_OF_RANGE,
 }
-FENCED = {KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
+# What fences a static member comes wrapped as _FATAL; the client knows no other fatal error of a consumer.
+FENCED = {KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
 NOT_YET_FETCHED = {KafkaError._STATE, KafkaError._UNKNOWN_PARTITION, KafkaError._PREV_IN_PROGRESS}
 # Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
 PASSING = {

@@ -7,21 +7,22 @@ a store that does not answer, another topic id - everything uncommitted is dropp
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from .clock import Clock
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
 from .flush_buffer import FlushBuffer
 from .held import Held, Writer, file_context, file_entry, held_at, offset_bounds, rows_held, spans_of, summary
-from .histories import closing_spans, diverging_spans, refuse_other_cluster
+from .histories import close_older_incarnation, diverging_spans, refuse_other_cluster
 from .limits import Limits
-from .log_entries import Entry, FileEntry, Gap, Span
-from .log_state import FOLD_ENTRIES, Identity, LogState
+from .log_entries import Entry, FileEntry, Span
+from .log_state import FOLD_ENTRIES, Identity
 from .object_store import ObjectStore
 from .sealing import SealRules, make_sealer
 from .source import OffsetLost, Reached, Records, Source, SourceError, Start, TopicPartition, Unreadable
 from .topic_decoder import SchemaSource, TopicSettings
-from .truncation import divergence_offset
+from .truncation import Diverged, ReadAgain, Retained, meaning_of
 from .upkeep import Upkeep
 from .uploads import Uploads
 
@@ -150,24 +151,13 @@ class TopicArchive:
         self._log.refuse_hole()
         refuse_other_cluster(state, self._writer.cluster_id, self._store.url)
         topic_id = str(self.topic_id)
-        state = self._close_older_incarnation(state, topic_id)
+        state = close_older_incarnation(self._log, topic_id, self._entry)
         unseen = [TopicPartition(self.topic, p) for p in partitions if state.newest(p, topic_id) is None]
         ranges = self._source.log_ranges(unseen) if unseen else {}
         log_starts = {partition.partition: low for partition, (low, _) in ranges.items()}
         for partition in partitions:
             self.held[partition] = held_at(state.newest(partition, topic_id), log_starts.get(partition, 0))
         return {p: Start(self.held[p].start, self.held[p].epoch) for p in partitions}
-
-    def _close_older_incarnation(self, state: LogState, topic_id: str) -> LogState:
-        """Close the log's open identities of an older topic id, each with a gap whose end nobody can know."""
-        while state.topic_id not in ("", topic_id) and (still_open := state.open_identities(state.topic_id)):
-            log.warning("%s: made again; what was not archived of it before is recorded as a gap", self.topic)
-            spans = closing_spans(still_open, topic_id)
-            outcome = self._log.append(self._entry(spans, (), topic_id=state.topic_id))
-            if isinstance(outcome, Fenced):
-                log.info("%s: another archiver was first to close the old incarnation", self.topic)
-            state = self._log.refresh()
-        return state
 
     # -- what comes from Kafka ---------------------------------------------------------------------------------------
 
@@ -178,13 +168,19 @@ class TopicArchive:
         batch = rows_held(records.batch, self.held)
         if not batch.num_rows:
             return
-        for partition, first, final in offset_bounds(batch):
-            held = self.held[partition]
-            if first < held.end:
+        bounds = offset_bounds(batch)
+        for partition, first, _ in bounds:
+            if first < (held := self.held[partition]).end:
                 where = f"{self.topic}/{partition}"
-                raise SourceError(f"{where}: offset {first} came again, {held.end} was expected; starting over")
-            held.end = final + 1
-            held.epoch = max(held.epoch, records.leader_epochs.get(partition, -1))
+                if held.again_from is None:
+                    raise SourceError(f"{where}: offset {first} came again, {held.end} was expected; starting over")
+                # Where the archive knows of markers only: this is another history.
+                self._diverged(partition, Diverged(held.again_from, held.epoch), {"record": first})
+                self._discard()
+                self.restart_due = True
+                return
+        for partition, _, final in bounds:
+            self.held[partition].take(final + 1, records.leader_epochs.get(partition, -1))
         self._buffer.add(batch)
         log.debug("%s: took %d records", self.topic, batch.num_rows)
         self._failpoint("after-decode")
@@ -206,8 +202,7 @@ class TopicArchive:
         if held is None or self.restart_due:
             return
         log.error("%s/%d: cannot read offset %d: %s", *event.partition, event.offset, event.detail)
-        held.gaps.append(Gap(event.offset, event.offset + 1, "unreadable", {"detail": event.detail}))
-        held.end = max(held.end, event.offset + 1)
+        held.skip(event.offset, event.offset + 1, "unreadable", {"detail": event.detail})
         self._note_age()
 
     def offset_lost(self, event: OffsetLost) -> None:
@@ -220,38 +215,37 @@ class TopicArchive:
             return
         low, end = self._source.log_ranges([event.partition])[event.partition]
         where = f"{self.topic}/{partition}"
-        if held.end < low:
+        identity = Identity(str(self.topic_id), partition, held.lineage)
+        meaning = meaning_of(event.detail, held, low=low, end=end, rows_end=lambda: self._log.rows_end(identity))
+        if isinstance(meaning, Retained):
             log.error("%s: offsets %d to %d were deleted by retention before they were archived", where, held.end, low)
-            held.gaps.append(Gap(held.end, low, "retention", {"log_start": low, "detail": event.detail}))
-            held.end = low
+            held.skip(held.end, low, "retention", {"log_start": low, "detail": event.detail})
             self._source.restart_at({event.partition: Start(low)})
             self._note_age()
-        elif held.taken:
-            # What is uncommitted may be what Kafka lost. Read again from the log's position, which may still stand.
-            log.warning("%s: offset %d is gone; reading again from %d", where, held.end, held.start)
+        elif isinstance(meaning, ReadAgain):
+            # What is uncommitted may be what Kafka lost. Read again from where the log may still stand.
+            log.warning("%s: offset %d is gone; reading again from %d", where, held.end, meaning.offset)
             self._buffer.drop([partition])
-            held.end, held.gaps = held.start, []
-            self._source.restart_at({event.partition: Start(held.start, held.epoch)})
+            held.read_again(meaning.offset)
+            self._source.restart_at({event.partition: Start(meaning.offset, held.epoch)})
         else:
-            self._diverged(event, held, low, end)
+            self._diverged(partition, meaning, {"log_start": low, "log_end": end, "detail": event.detail})
 
-    def _diverged(self, event: OffsetLost, held: Held, low: int, end: int) -> None:
+    def _diverged(self, partition: int, at: Diverged, evidence: dict[str, Any]) -> None:
         """Kafka lost records that are archived: close this lineage and begin the next where the logs part."""
-        partition = event.partition.partition
-        begin = divergence_offset(event.detail, low=low, end=end, archived_to=held.start)
+        held = self.held[partition]
         log.error(
-            "%s/%d: Kafka lost records that are archived (archived to %d, Kafka ends at %d); going on at %d as a new "
-            "lineage; the archived records stay",
-            *(self.topic, partition, held.start, end, begin),
+            "%s/%d: Kafka lost records that are archived (archived to %d); going on at %d as a new lineage; what is "
+            "archived stays",
+            *(self.topic, partition, held.start, at.begin),
         )
-        evidence = {"log_start": low, "log_end": end, "detail": event.detail}
-        spans = diverging_spans(partition, held, begin, evidence)
-        outcome = self._log.append(self._entry(spans, ()))
+        self._buffer.drop([partition])
+        outcome = self._log.append(self._entry(diverging_spans(partition, held, at, evidence), ()))
         if isinstance(outcome, Fenced):
             self._fenced(outcome)
             return
-        self.held[partition] = Held(held.lineage + 1, begin, begin, -1)
-        self._source.restart_at({event.partition: Start(begin)})
+        self.held[partition] = Held(held.lineage + 1, at.begin, at.begin, at.epoch)
+        self._source.restart_at({TopicPartition(self.topic, partition): Start(at.begin, at.epoch)})
 
     def _note_age(self) -> None:
         """Start the flush interval with the first thing that is uncommitted."""

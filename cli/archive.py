@@ -220,12 +220,13 @@ def _until_idle(
 
 
 def _failpoint(worker: int) -> tuple[str, int, int] | None:
-    """Read HEADRACE_FAILPOINT, for tests: `name:hit` kills worker 0 there, `name:hit:worker` another one."""
+    """Read HEADRACE_FAILPOINT, for tests: `NAME:HIT[:WORKER[:SIGNAL]]`; worker 0 is sent SIGKILL there by default."""
     text = os.environ.get("HEADRACE_FAILPOINT")
     if not text:
         return None
-    name, hit, *of = text.split(":")
+    name, hit, *more = text.split(":")
     known = (*FAILPOINTS, *UPKEEP_FAILPOINTS)
     if name not in known:
         raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(known)}")
-    return (name, int(hit), signal.SIGKILL) if worker == int(of[0] if of else 0) else None
+    number = signal.Signals[more[1]] if len(more) > 1 else signal.SIGKILL
+    return (name, int(hit), number) if worker == int(more[0] if more else 0) else None

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "schema": ("schema", "List, show, check and generate event types."),
     "produce": ("produce", "Log events of one type from JSON lines on stdin."),
     "spool": ("spool", "Show what waits in a spool folder, whose it is, and what is damaged."),
+    "ship": ("ship", "Deliver a spool folder to Kafka, from a process of its own."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
     "log": ("log", "Show a topic's commits."),
@@ -26,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Replay an archived range, checked against its digests."),
     "verify": ("verify", "Check a topic's log, objects, digests and gaps."),
     "checkpoint": ("checkpoint", "Name positions in the archive; list and show them."),
+    "compact": ("compact", "Put many small files of a date into few."),
     "gc": ("gc", "Show what no commit names any more, and remove it."),
 }
 

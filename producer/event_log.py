@@ -1,15 +1,10 @@
 """EventLog: what an app server uses. Takes typed events and delivers them to Kafka behind the app's back."""
 
-import atexit
-import contextlib
 import functools
-import json
 import os
 import re
 import socket
-import sys
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self
@@ -19,16 +14,17 @@ from headrace.schemas.personal import PersonalEvent
 
 from . import forks
 from .counts import Counts
-from .greenlets import patched_by
-from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
+from .environment import settings_from
+from .exits import close_at_exit, close_at_multiprocessing_exit
+from .greenlets import real_threads
 from .pii_keys import PiiKeys, as_keys, keys_from_env
 from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .readings import Readings, Sink
-from .shipper import ProducerFactory, Shipper
 from .spool.adoption import Adopter
+from .spool.keeper import Keeper
 from .spool.limits import SpoolLimits
-from .spool.opening import SpoolSettings, open_queue, usable
+from .spool.opening import SpoolSettings, open_queue, open_separate, usable
 from .tracing import current_trace_id
 
 P = ParamSpec("P")
@@ -52,9 +48,10 @@ class EventLog:
         self,
         *,
         service: str,
-        kafka: str,
+        kafka: str = "",
         spool: str | os.PathLike[str] | None = None,
         spool_limits: SpoolLimits | None = None,
+        ship: Literal["here", "separate"] = "here",
         strict: bool = False,
         topic_prefix: str = "",
         topic: str | None = None,
@@ -72,24 +69,24 @@ class EventLog:
         randomness: Callable[[int], bytes] = os.urandom,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        make_producer: ProducerFactory | None = None,
+        make_producer: Callable[[Mapping[str, Any]], Any] | None = None,
     ) -> None:
         """Check the arguments and keep them; raise ValueError for one that cannot work.
 
         Each type has its own topic, `topic_prefix` and its name; `topic` sends all types to that one instead.
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
+        `ship="separate"` needs no Kafka, but a `spool`: `headrace ship` delivers what is in it, and this process never
+        loads the Kafka client.
         `pii_keys` protects fields labelled hmac: keys by id, the first for new events, or the path of a key file.
         """
-        greenlets = patched_by()
-        if greenlets is not None:
-            raise ValueError(
-                f"{greenlets} has replaced this process's threads, and headrace needs real ones: run the app with "
-                f"threads or processes (gunicorn: --worker-class gthread), or patch without them (thread=False)"
-            )
         if not service:
             raise ValueError("service: give the name of the service that logs, such as 'web'")
-        if not kafka:
+        if ship not in ("here", "separate"):
+            raise ValueError(f"ship: must be 'here' or 'separate', not {ship!r}")
+        if ship == "here" and not kafka:
             raise ValueError("kafka: give the bootstrap servers, such as 'localhost:9092'")
+        if ship == "separate" and spool is None:
+            raise ValueError("ship='separate': give the spool folder too, from which `headrace ship` delivers")
         if not _NAME.fullmatch(topic_prefix):
             raise ValueError(f"topic_prefix: {topic_prefix!r} cannot begin a topic's name: use letters, digits, . _ -")
         if topic is not None and not (topic and _NAME.fullmatch(topic)):
@@ -98,8 +95,11 @@ class EventLog:
             raise ValueError(f"when_full: must be 'drop' or 'block', not {when_full!r}")
         MemoryQueue(queue_records_max=queue_records_max, queue_bytes_max=queue_bytes_max)  # checks its bounds
         self._spool = None
+        self._durability = "memory"
         if spool is not None:
-            self._spool = usable(SpoolSettings(Path(spool).absolute(), spool_limits or SpoolLimits(), service))
+            self._spool = SpoolSettings(Path(spool).absolute(), spool_limits or SpoolLimits(), service)
+            self._durability = "disk" if usable(self._spool) else "memory"
+        self._ship = ship
         self._service = service
         self._host = host or socket.gethostname() or "unknown"
         self._strict = strict
@@ -110,45 +110,40 @@ class EventLog:
         self._queue_bytes_max = queue_bytes_max
         self._event_bytes_max = event_bytes_max
         self._close_timeout_s = close_timeout_s
-        self._config = producer_config(service, kafka) | dict(kafka_config or {})
+        self._make_shipper = None
+        if ship == "here":
+            # Imported here, and at once: who ships apart never loads the Kafka client, who ships here not in emit().
+            from .shipping_here import shipper_maker  # noqa: PLC0415
+
+            self._make_shipper = shipper_maker(service, kafka, kafka_config or {}, make_producer, monotonic)
+        self._threads = real_threads()
         self._pii = as_keys(pii_keys)
         self._trace_id = trace_id
         self._clock_ns = clock_ns
         self._randomness = randomness
         self._monotonic = monotonic
         self._sleep = sleep
-        self._make_producer: ProducerFactory = make_producer or connect
         self._closed = False
         self._sinks: list[Sink] = []
         self._processes: dict[int, ProcessLog] = {}
         self._process: ProcessLog | None = None
-        atexit.register(_close_if_alive, weakref.ref(self))
+        close_at_exit(self)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
         """Make one from the environment; arguments given here win.
 
-        HEADRACE_SERVICE, HEADRACE_KAFKA (both needed), HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0),
-        HEADRACE_SPOOL, HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka
-        settings). Raises ValueError.
+        HEADRACE_SERVICE, HEADRACE_KAFKA (both needed, but no HEADRACE_KAFKA where HEADRACE_SHIP is `separate`),
+        HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0), HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings),
+        HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_SHIP (`here` or `separate`), HEADRACE_SPOOL, and its
+        bounds: HEADRACE_SPOOL_BYTES_MAX, _AGE_S_MAX, _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). Raises
+        ValueError.
         """
-        env = os.environ
-        settings: dict[str, Any] = {
-            "service": env.get("HEADRACE_SERVICE", ""),
-            "kafka": env.get("HEADRACE_KAFKA", ""),
-            "topic_prefix": env.get("HEADRACE_TOPIC_PREFIX", ""),
-            "strict": env.get("HEADRACE_STRICT", "").lower() in ("1", "true", "yes"),
-            "spool": env.get("HEADRACE_SPOOL") or None,
-        }
-        if env.get("HEADRACE_KAFKA_CONFIG"):
-            try:
-                settings["kafka_config"] = dict(json.loads(env["HEADRACE_KAFKA_CONFIG"]))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"HEADRACE_KAFKA_CONFIG must be a JSON object of settings: {error}") from error
+        settings = settings_from(os.environ)
         if "pii_keys" not in overrides:
-            settings["pii_keys"] = keys_from_env(env)
+            settings["pii_keys"] = keys_from_env(os.environ)
         settings |= overrides
-        for name in ("service", "kafka"):
+        for name in ("service",) if settings["ship"] == "separate" else ("service", "kafka"):
             if not settings[name]:
                 raise ValueError(f"HEADRACE_{name.upper()} is not set, and {name} was not given")
         return cls(**settings)
@@ -204,7 +199,10 @@ class EventLog:
             self._sleep(_POLL_S)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until all that was accepted before is delivered, for at most `timeout_s`; return whether it is."""
+        """Wait until all that was accepted before is delivered, for at most `timeout_s`; return whether it is.
+
+        With ship='separate' that is what the ship process says about once a second.
+        """
         process = self._process
         if process is None or process.generation != forks.generation():
             return True
@@ -223,7 +221,8 @@ class EventLog:
         """Stop accepting, flush for at most `timeout_s`, and stop; return whether everything was delivered.
 
         Runs by itself when the process exits. What is left then stays in the spool for the service's next process;
-        without a spool it is lost, and counted as `undelivered`.
+        without a spool it is lost, and counted as `undelivered`. With ship='separate' nothing is waited for: it
+        returns whether everything is in the spool.
         """
         self._closed = True
         process = self._process
@@ -232,7 +231,11 @@ class EventLog:
         deadline = self._monotonic() + timeout_s
         first = not process.closed
         process.closed = True
-        done = self.flush(timeout_s)
+        if isinstance(process.shipper, Keeper):
+            process.shipper.advance()  # what is in memory has one more chance to get to the disk
+            done = process.queue.durability == "disk" or process.queue.depth()[0] == 0
+        else:
+            done = self.flush(timeout_s)
         left = max(deadline - self._monotonic(), 0.5)
         process.stop(left, self._monotonic, lambda: self._sleep(_POLL_S))
         if first and process.queue.durability == "memory":
@@ -245,7 +248,7 @@ class EventLog:
         """Return what this process's log did: emitted, accepted, acked, queued, dropped by reason, durability."""
         process = self._process
         if process is None or process.generation != forks.generation():
-            return Counts(durability="memory" if self._spool is None else "disk")
+            return Counts(durability=self._durability)
         return process.counts()
 
     def readings(self) -> Readings:
@@ -266,6 +269,10 @@ class EventLog:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close_in_time()
+
+    def close_in_time(self) -> None:
+        """Close it within `close_timeout_s`: what runs when the process exits."""
         self.close(self._close_timeout_s)
 
     def _process_here(self) -> ProcessLog:
@@ -283,7 +290,7 @@ class EventLog:
                 made.queue.close()
         process.closed = self._closed
         self._process = process
-        _close_at_multiprocessing_exit(self)
+        close_at_multiprocessing_exit(self)
         return process
 
     def _topic_of(self, event_type: str) -> str:
@@ -291,58 +298,32 @@ class EventLog:
 
     def _make(self, generation: int) -> ProcessLog:
         session_id = self._randomness(ID_BYTES)
+        make_shipper = self._make_shipper
+        clocks: dict[str, Any] = {"clock_ns": self._clock_ns, "monotonic": self._monotonic}
+        reopen = functools.partial(open_separate, self._spool, self._host, session_id, **clocks)
         queue: Queue | None = None
         adopter: Adopter | None = None
-
-        def make_shipper(of: Queue, on_refused: Callable[[], None]) -> Shipper:
-            return Shipper(
-                queue=of,
-                config=self._config,
-                make_producer=self._make_producer,
-                on_refused=on_refused,
-                in_flight_records_max=IN_FLIGHT_RECORDS_MAX,
-                monotonic=self._monotonic,
-            )
-
-        if self._spool is not None:
-            queue, adopter = open_queue(
-                self._spool,
-                self._host,
-                session_id,
-                make_shipper,
-                clock_ns=self._clock_ns,
-                monotonic=self._monotonic,
-            )
+        if make_shipper is None:
+            queue = reopen(warn=True)
+        elif self._spool is not None:
+            queue, adopter = open_queue(self._spool, self._host, session_id, make_shipper, **clocks)
         if queue is None:
             queue = MemoryQueue(queue_records_max=self._queue_records_max, queue_bytes_max=self._queue_bytes_max)
-        return ProcessLog(
+        process = ProcessLog(
             generation=generation,
             service=self._service,
             host=self._host,
             topic_of=self._topic_of,
             queue=queue,
-            make_shipper=functools.partial(make_shipper, queue),
+            make_sender=functools.partial(make_shipper or Keeper, queue),
             adopter=adopter,
             session_id=session_id,
+            threads=self._threads,
             sinks=self._sinks,
             clock_ns=self._clock_ns,
             monotonic=self._monotonic,
             randomness=self._randomness,
         )
-
-
-def _close_if_alive(log: "weakref.ref[EventLog]") -> None:
-    """Close a log at exit, if it still exists."""
-    alive = log()
-    if alive is not None:
-        alive.close(alive._close_timeout_s)
-
-
-def _close_at_multiprocessing_exit(log: EventLog) -> None:
-    """Have multiprocessing close the log in its children, which end without running atexit's functions."""
-    util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None:
-        return
-    with contextlib.suppress(Exception):
-        util.Finalize(None, _close_if_alive, args=(weakref.ref(log),), exitpriority=100)
+        if isinstance(process.shipper, Keeper):
+            process.shipper.on_memory(reopen, process.move_to)
+        return process

@@ -4,9 +4,7 @@ A forked child makes its own; nothing here is shared with a parent. put() is the
 no other lock, and nothing that waits.
 """
 
-import _thread
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,15 +14,17 @@ from headrace.schemas.uuid7 import Uuid7
 
 from .counts import Counts
 from .forecast import Forecast
+from .greenlets import Threads, real_threads
 from .queues import Queue
 from .readings import Readings, Sink
 from .record import Record
 from .reporter import Reporter
-from .shipper import Shipper
+from .sender import Sender
 from .spool.adoption import Adopter
 
 # Events emitted by a thread while it is inside of emit() (signal handlers, __del__): a handful in practice.
 _SIDE_MAX = 10_000
+_MOVE_RECORDS = 100
 # A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
@@ -41,9 +41,10 @@ class ProcessLog:
         host: str,
         topic_of: Callable[[str], str],
         queue: Queue,
-        make_shipper: Callable[[Callable[[], None]], Shipper],
+        make_sender: Callable[[Callable[[int, Record, str], None]], Sender],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
+        threads: Threads | None = None,
         sinks: Sequence[Sink] = (),
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
@@ -53,21 +54,22 @@ class ProcessLog:
         self.envelope = Envelope(service=service, host=host, session_id=session_id or randomness(ID_BYTES))
         self.queue = queue
         self.adopter = adopter
-        self.shipper = make_shipper(lambda: self.drop("refused"))
+        self._threads = threads or real_threads()
+        self.shipper = make_sender(self._refused)
         self._topic_of = topic_of
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
         self._seqs: dict[str, int] = {}
         self._topics: dict[str, str] = {}  # by event type
-        self._lock = threading.RLock()
+        self._lock = self._threads.make_rlock()
         self._busy = False
         self._side: deque[tuple[Event, bytes | None] | str] = deque()
         self._started = False
         self._let_go = False
-        self._inline = threading.Lock()
+        self._inline = self._threads.make_lock()
         self._monotonic = monotonic
         self._forecast = Forecast()
-        self._forecasting = threading.Lock()
+        self._forecasting = self._threads.make_lock()
         self.reporter = Reporter(sinks, self.readings)
         self.accepted = 0
         self.dropped: dict[str, int] = {}
@@ -100,6 +102,29 @@ class ProcessLog:
             self._count(reason)
             if self._side:
                 self._take_side()
+
+    def _refused(self, _position: int, _record: Record, _error: str) -> None:
+        """Count an event that Kafka refused for good."""
+        self.drop("refused")
+
+    def move_to(self, queue: Queue) -> None:
+        """Go on in another queue: first all that waits in the present one, some at a time, so that no emit() waits."""
+        while True:
+            with self._lock:
+                self._busy = True
+                try:
+                    batch = self.queue.read(_MOVE_RECORDS)
+                    for position, record in batch:
+                        if not queue.append(record, force=True):
+                            self._count(queue.refusal)
+                        self.queue.ack(position)
+                    if not batch:
+                        self.queue = queue
+                finally:
+                    self._busy = False
+                self._take_side()
+            if not batch:
+                return
 
     def _aside(self, item: tuple[Event, bytes | None] | str) -> bool:
         if len(self._side) >= _SIDE_MAX:
@@ -163,13 +188,13 @@ class ProcessLog:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
         self._started = True
         try:
-            _thread.start_new_thread(self.shipper.run, ())
+            self._threads.start(self.shipper.run, ())
         except RuntimeError:
             self._started = False
             return
         if self.adopter is not None:
             with contextlib.suppress(RuntimeError):
-                _thread.start_new_thread(self.adopter.run, ())
+                self._threads.start(self.adopter.run, ())
         self.reporter.start()
 
     @property

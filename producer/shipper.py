@@ -63,10 +63,11 @@ class Shipper:
         queue: Queue,
         config: Mapping[str, Any],
         make_producer: ProducerFactory,
-        on_refused: Callable[[], None],
+        on_refused: Callable[[int, Record, str], None],
         in_flight_records_max: int,
         drain_timeout_s: float = 10.0,
         topic_retry_s: float = 5.0,
+        idle_s: float = _IDLE_S,
         monotonic: Callable[[], float],
     ) -> None:
         self._queue = queue
@@ -77,6 +78,7 @@ class Shipper:
         self._in_flight_max = in_flight_records_max
         self._drain_timeout_s = drain_timeout_s
         self._topic_retry_s = topic_retry_s
+        self._idle_s = idle_s
         self._monotonic = monotonic
         self._producer: Any = None
         self._failed: str | None = None
@@ -223,8 +225,8 @@ class Shipper:
             self._fail(error)
         elif self._single_until >= 0:
             self._noted(f"topic {record.topic}: an event was refused for good and dropped: {error.str()}")
+            self._on_refused(position, record, f"{error.name()}: {error.str()}")
             self._queue.ack(position)
-            self._on_refused()
         else:
             self._single_until = self._highest
             self._fail(error)
@@ -314,7 +316,7 @@ class Shipper:
         self.idle = True
         try:
             # Looked at after the flag is up: an append before it is seen here, one after it nudges.
-            self._sleep(_IDLE_S if self._queue.depth()[0] == 0 else _MOMENT_S)
+            self._sleep(self._idle_s if self._queue.depth()[0] == 0 else _MOMENT_S)
         finally:
             self.idle = False
 

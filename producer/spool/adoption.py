@@ -9,8 +9,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
-from ..shipper import Shipper
+from ..record import Record
+from ..sender import Sender
 from . import ownership
 from .limits import SpoolLimits
 from .orphan_queue import OrphanQueue
@@ -19,7 +21,14 @@ from .ownership import Owned
 _SCAN_S = 10.0
 _log = logging.getLogger("headrace.producer")
 
-MakeShipper = Callable[[OrphanQueue, Callable[[], None]], Shipper]
+MakeShipper = Callable[[OrphanQueue, Callable[[int, Record, str], None]], "DoneSender"]
+
+
+class DoneSender(Sender, Protocol):
+    """A shipper that can be told when to end."""
+
+    def run(self, done: Callable[[], bool] = ...) -> None:
+        """Ship until stop(), or until `done`."""
 
 
 class Adopter:
@@ -43,7 +52,7 @@ class Adopter:
         self._scan_interval_s = scan_interval_s
         self._stop = False
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._shipper: Shipper | None = None
+        self._shipper: DoneSender | None = None
         self._refused = 0
         self._passed_over: set[Path] = set()
         self.stopped = False
@@ -115,5 +124,5 @@ class Adopter:
         self.folders += finished
         return finished
 
-    def _count_refused(self) -> None:
+    def _count_refused(self, _position: int, _record: Record, _error: str) -> None:
         self._refused += 1

@@ -25,7 +25,7 @@ from .segment_format import (
     unpack_frame,
 )
 
-_WINDOW_BYTES = 1 << 20
+WINDOW_BYTES = 1 << 20
 _READ_TRIES = 5
 _new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 
@@ -51,7 +51,12 @@ class ChainReader:
     """The reading half of a spool queue."""
 
     def __init__(
-        self, start: Start, schemas: dict[bytes, str], *, clock_ms: Callable[[], int], age_ms_max: int
+        self,
+        start: Start,
+        schemas: dict[bytes, str],
+        *,
+        clock_ms: Callable[[], int],
+        age_ms_max: int,
     ) -> None:
         """Begin at a segment's offset; `schemas` holds texts by fingerprint, and is filled from the chain."""
         self._segment, self._offset, self._expected = start
@@ -202,6 +207,8 @@ class ChainReader:
                 continue
             found = self._parse(segment, end, after)
             if found is None:
+                if self._offset < end:
+                    return None  # not yet: see growing_reader.py
                 continue
             place, stored = found
             self._offset = place.offset + place.length
@@ -263,10 +270,10 @@ class ChainReader:
         held_to = base + len(data)
         covers = held is segment and base <= offset < held_to and held_to >= min(end, offset + whole)
         # A window's last record may be cut, so that the second half is used only when it goes to the end.
-        if covers and (whole or held_to >= end or offset < held_to - _WINDOW_BYTES // 2):
+        if covers and (whole or held_to >= end or offset < held_to - WINDOW_BYTES // 2):
             return data, offset - base
         try:
-            data = segment.read(offset, min(end, offset + max(whole, _WINDOW_BYTES)))
+            data = segment.read(offset, min(end, offset + max(whole, WINDOW_BYTES)))
         except OSError as error:
             self._tries += 1
             if error.errno != errno.ENOENT and self._tries < _READ_TRIES:

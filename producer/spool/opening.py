@@ -10,6 +10,7 @@ from . import ownership
 from .adoption import Adopter, MakeShipper
 from .limits import SpoolLimits
 from .segment_files import allocate
+from .separate_queue import SeparateQueue
 from .spool_queue import SpoolQueue
 
 _PROBE_BYTES = 4096
@@ -25,8 +26,8 @@ class SpoolSettings:
     service: str
 
 
-def usable(settings: SpoolSettings) -> SpoolSettings | None:
-    """Return the settings if a file can be made in the spool now, else warn and return None."""
+def usable(settings: SpoolSettings) -> bool:
+    """Tell whether a file can be made in the spool now; warn if not."""
     folder = ownership.service_folder(settings.path, settings.service)
     probe = folder / f".probe-{os.getpid()}"
     try:
@@ -39,8 +40,8 @@ def usable(settings: SpoolSettings) -> SpoolSettings | None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         _warn(settings, error)
-        return None
-    return settings
+        return False
+    return True
 
 
 def open_queue(
@@ -74,6 +75,34 @@ def open_queue(
         monotonic=monotonic,
     )
     return queue, adopter
+
+
+def open_separate(
+    settings: SpoolSettings | None,
+    host: str,
+    session_id: bytes,
+    *,
+    clock_ns: Callable[[], int],
+    monotonic: Callable[[], float],
+    warn: bool = False,
+) -> SeparateQueue | None:
+    """Return the queue of a process that ships nothing itself, or (warn and) return None."""
+    if settings is None:
+        return None
+    try:
+        return SeparateQueue(
+            settings.path,
+            service=settings.service,
+            host=host,
+            session_id=session_id,
+            limits=settings.limits,
+            clock_ns=clock_ns,
+            monotonic=monotonic,
+        )
+    except OSError as error:
+        if warn:
+            _warn(settings, error)
+        return None
 
 
 def _warn(settings: SpoolSettings, error: OSError) -> None:

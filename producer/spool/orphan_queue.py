@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ..forecast import Level
 from ..record import Record
-from .chain_reader import ChainReader, schemas_before
+from .chain_reader import ChainReader, Start, schemas_before
 from .cursor import Cursor, read_cursor, start_of, write_cursor
 from .limits import SpoolLimits
 from .ownership import Owned
@@ -30,19 +30,26 @@ class OrphanQueue:
     ) -> None:
         """Find what is left; raise OSError when it cannot be read, ValueError when a newer version wrote it."""
         self._owned = owned
+        self._limits = limits
+        self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._next_tend = float("-inf")
         self._written: Cursor | None = None
         self._chain = chain_of(owned.path)
         self._reader: ChainReader | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin to read where the cursor says, if there is anything."""
         if self._chain:
-            start = start_of(self._chain, read_cursor(owned.path))
-            self._reader = ChainReader(
-                start,
-                schemas_before(start.segment, start.offset),
-                clock_ms=lambda: clock_ns() // 1_000_000,
-                age_ms_max=int(limits.age_s_max * 1000),
-            )
+            start = start_of(self._chain, read_cursor(self._owned.path))
+            self._reader = self._reader_at(start, schemas_before(start.segment, start.offset))
+
+    def _reader_at(self, start: Start, schemas: dict[bytes, str]) -> ChainReader:
+        return ChainReader(start, schemas, clock_ms=self._now_ms, age_ms_max=int(self._limits.age_s_max * 1000))
+
+    def _now_ms(self) -> int:
+        return self._clock_ns() // 1_000_000
 
     @property
     def drained(self) -> bool:

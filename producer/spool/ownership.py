@@ -18,6 +18,7 @@ from urllib.parse import quote
 from .. import forks
 
 LOCK = "lock"
+SHIP_LOCK = "ship.lock"
 _NEW = ".new-"
 _NEW_AGE_S_MAX = 3600
 _PROCESS = re.compile(r".+-\d+-[0-9a-f]{32}")
@@ -37,16 +38,31 @@ class Owned:
     path: Path
     _fd: int
     _key: tuple[int, int, int]
+    _name: str = LOCK
+    also: "Owned | None" = None
+    """The folder's other lock, where there is one and it is held too: let go of together with this one."""
 
     def release(self) -> None:
         """Let another process adopt the folder."""
         if _held.pop(self._key, None):
             os.close(self._fd)
+        if self.also is not None:
+            self.also.release()
+
+    @property
+    def still_there(self) -> bool:
+        """Whether the folder is still the one that was locked: nobody removed it, or put another in its place."""
+        try:
+            status = (self.path / self._name).stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._key[1:]
 
     def remove(self) -> None:
         """Remove the folder with all that is in it, then the lock: nobody can adopt what is being removed."""
         with contextlib.suppress(OSError):
-            for path in self.path.iterdir():
+            # By name: segments from the oldest on, then the cursor. Whoever finds half of it repeats little.
+            for path in sorted(self.path.iterdir()):
                 if path.name != LOCK:
                     path.unlink()
             (self.path / LOCK).unlink()
@@ -54,8 +70,11 @@ class Owned:
         self.release()
 
 
-def make_folder(parent: Path, host: str, session_id: bytes) -> Owned:
-    """Make this process's folder, locked before any other process can see it; raise OSError."""
+def make_folder(parent: Path, host: str, session_id: bytes, *, ship_apart: bool = False) -> Owned:
+    """Make this process's folder, locked before any other process can see it; raise OSError.
+
+    `ship_apart`: with a ship lock that is free, which lets `headrace ship` deliver while this process lives.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     name = f"{quote(host, safe='').lstrip('.')[:80] or 'host'}-{os.getpid()}-{session_id.hex()}"
     new = parent / (_NEW + name)
@@ -65,6 +84,8 @@ def make_folder(parent: Path, host: str, session_id: bytes) -> Owned:
         if owned is None:
             raise OSError(f"{new / LOCK}: a new lock file is held by somebody else")
         try:
+            if ship_apart:
+                (new / SHIP_LOCK).touch(mode=0o600, exist_ok=False)
             owned.path = new.rename(parent / name)
         except OSError:
             owned.release()
@@ -76,19 +97,39 @@ def make_folder(parent: Path, host: str, session_id: bytes) -> Owned:
 
 
 def adopt(folder: Path) -> Owned | None:
-    """Take over a folder whose process is dead; None when it lives, or another adopter was first."""
+    """Take over a folder whose process is dead; None when it lives, or another adopter or `ship` was first."""
+    owned = ended(folder)
+    if owned is None or not (folder / SHIP_LOCK).exists():
+        return owned
+    owned.also = claim(folder)
+    if owned.also is None:
+        owned.release()
+        return None
+    return owned
+
+
+def claim(folder: Path) -> Owned | None:
+    """Take the right to deliver a folder whose process lives: its ship lock. None when there is none to be had."""
+    try:
+        return _lock(folder, create=False, name=SHIP_LOCK)
+    except OSError:
+        return None
+
+
+def ended(folder: Path) -> Owned | None:
+    """Take the lock of a folder's own process, whose ship lock is held: None as long as that process lives."""
     try:
         return _lock(folder, create=False)
     except OSError:
         return None
 
 
-def _lock(folder: Path, *, create: bool) -> Owned | None:
+def _lock(folder: Path, *, create: bool, name: str = LOCK) -> Owned | None:
     """Lock a folder; None when it is held, by another process or by this one. Raises OSError.
 
     The table is asked before the file is opened: opening and closing a file that this process holds would free it.
     """
-    path = folder / LOCK
+    path = folder / name
     if create:
         path.touch(mode=0o600, exist_ok=False)
     status = path.stat()
@@ -104,11 +145,16 @@ def _lock(folder: Path, *, create: bool) -> Owned | None:
     except OSError:
         locked = False
     if locked:
-        return Owned(folder, fd, key)
+        return Owned(folder, fd, key, name)
     _held.pop(key, None)
     if fd >= 0:
         os.close(fd)
     return None
+
+
+def is_process(name: str) -> bool:
+    """Tell whether a name is that of a process's folder."""
+    return bool(_PROCESS.fullmatch(name)) and not name.startswith(".")
 
 
 def processes(service: Path) -> Iterator[Path]:
@@ -116,7 +162,7 @@ def processes(service: Path) -> Iterator[Path]:
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
         for path in service.iterdir():
-            if _PROCESS.fullmatch(path.name) and not path.name.startswith("."):
+            if is_process(path.name):
                 with contextlib.suppress(OSError):
                     found.append((path.stat().st_mtime, path))
     yield from (path for _, path in sorted(found))

@@ -42,7 +42,8 @@ def reason_of(error: OSError) -> str:
 class Segment:
     """One segment of a chain. The appending side sets `tail`, then `sealed` and `after`; the reading side only reads.
 
-    `tail` is where the data ends, and the position that comes after it (-1: not known).
+    `tail` is where the data ends, and the position that comes after it (-1: not known). Not known and not sealed:
+    another process may be writing here, so that the data ends anywhere before that.
     """
 
     number: int
@@ -118,17 +119,30 @@ def chain_of(folder: Path) -> list[Segment]:
     """
     chain: list[Segment] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        if not path.stem.isdigit():
-            continue
-        number, size = int(path.stem), path.stat().st_size
-        segment = Segment(number, path, seed_of(folder.name, number), None, (size, -1), size, sealed=True)
-        header = parse_header(segment.read(0, HEADER_BYTES))
-        if header is not None and header.version > 1:
-            raise ValueError(f"{path}: spool format {header.version} is newer than this version of headrace reads")
-        if header is not None:
-            segment.first_position = header.first_position
-        if chain:
-            chain[-1].after = segment
-            chain[-1].tail = (chain[-1].size, -1 if header is None else header.first_position)
-        chain.append(segment)
+        if path.stem.isdigit():
+            link(chain, open_segment(path))
+    if chain:
+        chain[-1].sealed = True
     return chain
+
+
+def open_segment(path: Path) -> Segment:
+    """Return a segment that may still grow, as far as is known; raise OSError, or ValueError for a newer format."""
+    number, size = int(path.stem), path.stat().st_size
+    segment = Segment(number, path, seed_of(path.parent.name, number), None, (size, -1), size)
+    header = parse_header(segment.read(0, HEADER_BYTES))
+    if header is not None and header.version > 1:
+        raise ValueError(f"{path}: spool format {header.version} is newer than this version of headrace reads")
+    if header is not None:
+        segment.first_position = header.first_position
+    return segment
+
+
+def link(chain: list[Segment], segment: Segment) -> None:
+    """Put the next segment behind a chain: the one before it is complete by that."""
+    if chain:
+        before = chain[-1]
+        before.after = segment
+        before.tail = (before.size, -1 if segment.first_position is None else segment.first_position)
+        before.sealed = True
+    chain.append(segment)

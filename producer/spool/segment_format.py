@@ -123,6 +123,14 @@ def parse_at(data: bytes, at: int, seed: int) -> Stored | None:
     return Stored(kind, position, length, topic, key, data[value_at:end], timestamp_ms, seq, appended_ms)
 
 
+def appended_ms_of(data: bytes) -> int | None:
+    """Return when the record was appended whose first bytes these are, unchecked; None when no record begins here."""
+    if len(data) < FRAME_BYTES:
+        return None
+    marker, *_, appended_ms = unpack_frame(data)
+    return appended_ms if marker == MARKER else None
+
+
 def find_good(data: bytes, at: int, seed: int, position_min: int) -> int | None:
     """Return where the next good record at or after `at` begins whose position is not too low, or None."""
     while (at := data.find(_MARKER_BYTES, at)) >= 0:

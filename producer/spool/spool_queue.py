@@ -21,7 +21,7 @@ from .cursor import Cursor, write_cursor
 from .limits import Gate, SpoolLimits
 from .ownership import Owned
 from .segment_files import Allocator, Blank, Segment, allocate, make_blank, reason_of
-from .segment_format import EVENT, FRAME_BYTES, HEADER_BYTES, SCHEMA, VERSION, Header, frame
+from .segment_format import EVENT, FRAME_BYTES, HEADER_BYTES, SCHEMA, VERSION, Header, frame, parse_at
 
 _TEND_S = 1.0
 _RETRY_S = 1.0
@@ -33,6 +33,8 @@ class SpoolQueue:
     """A Queue in a folder of its own below `spool`, which is locked as long as this process lives."""
 
     durability = "disk"
+    ship_apart = False
+    """Whether another process may deliver what is in the folder while this one lives."""
 
     def __init__(
         self,
@@ -53,9 +55,11 @@ class SpoolQueue:
         self._allocator = allocator
         self._generation = forks.current
         self._session_id = session_id
-        self._gate = Gate(spool, limits)
-        self._owned: Owned = ownership.make_folder(ownership.service_folder(spool, service), host, session_id)
+        self._owned: Owned = ownership.make_folder(
+            ownership.service_folder(spool, service), host, session_id, ship_apart=self.ship_apart
+        )
         self._folder = self._owned.path
+        self._gate = Gate(spool, limits)  # now that the folder is there to be measured
         self._now_ms = clock_ns() // 1_000_000
         self._schemas: dict[bytes, str] = {}
         self._topics: dict[str, bytes] = {}
@@ -94,6 +98,11 @@ class SpoolQueue:
         return self._folder
 
     @property
+    def appended(self) -> int:
+        """How many records were appended."""
+        return self._segment.tail[1]
+
+    @property
     def losses(self) -> Mapping[str, int]:
         """Records lost after they were appended, by reason: expired, damaged, unreadable."""
         return self._reader.losses
@@ -115,30 +124,31 @@ class SpoolQueue:
         if name is None:
             name = self._topics[topic] = topic.encode()
         size = FRAME_BYTES + len(name) + len(value) + (0 if key is None else len(key))
-        segment, fingerprint = self._segment, value[2:10]
-        at, position = segment.tail
-        end = at + size
-        if end > self._size or fingerprint not in self._there:
-            if not self._make_way(size, fingerprint, schema_text):
-                return False
-            segment = self._segment
-            at, position = segment.tail
-            end = at + size
-        self._map[at:end] = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
-        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
-        segment.tail = (end, position + 1)
-        self._appended_bytes += size
-        return True
-
-    def _make_way(self, size: int, fingerprint: bytes, schema_text: str) -> bool:
-        """Have a segment with room for a record and its schema before it; False when there is no room for one."""
+        fingerprint = value[2:10]
         need = size if fingerprint in self._there else size + FRAME_BYTES + 8 + len(schema_text.encode())
         if self._segment.tail[0] + need > self._size and not self._roll(need):
             self.refusal = self._blocked
             return False
         if fingerprint not in self._there:
             self._put_schema(fingerprint, schema_text)
+        at, position = self._segment.tail
+        if self._map[at]:
+            self._take_up(at, position)
+            return self.append(record, force=force)
+        end = at + size
+        self._map[at:end] = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
+        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
+        self._segment.tail = (end, position + 1)
+        self._appended_bytes += size
         return True
+
+    def _take_up(self, at: int, position: int) -> None:
+        """Count what an append left that was interrupted (KeyboardInterrupt): a reader of the file may have it."""
+        stored = parse_at(self._map[at : self._size], 0, self._seed)
+        if stored is None or stored.position != position:
+            self._map[at : at + 1] = b"\0"
+            return
+        self._segment.tail = (at + stored.length, position + (stored.kind == EVENT))
 
     def _put_schema(self, fingerprint: bytes, text: str) -> None:
         """Write the writer's schema once into each segment, before the first record that needs it."""

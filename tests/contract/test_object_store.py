@@ -1,11 +1,14 @@
-"""What every object store must do, proved on the fake in memory and on a real S3 server alike."""
+"""What every object store must do, proved on the fakes (in memory, and simulated) and on a real S3 server alike."""
 
 import concurrent.futures
+import threading
 import uuid
 from collections.abc import Callable
 
 import pytest
 from servers import Servers
+from simulation.scheduler import Scheduler
+from simulation.store import Bucket, SimStore
 from stores import s3_store
 
 from headrace.archiver.memory_store import MemoryStore
@@ -13,11 +16,25 @@ from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.probe import check_store
 
 
-@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.servers)])
+class OneByOne(Bucket):
+    """The simulated bucket for this suite's threads; the simulation has none."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
+        self._lock = threading.Lock()
+
+    def put(self, key: str, body: bytes, only_new: bool) -> bool:
+        with self._lock:
+            return super().put(key, body, only_new)
+
+
+@pytest.fixture(params=["memory", "simulated", pytest.param("s3", marks=pytest.mark.servers)])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     """An empty store of each kind."""
     if request.param == "memory":
         return MemoryStore()
+    if request.param == "simulated":
+        return SimStore(OneByOne(Scheduler(1)))
     servers: Servers = request.getfixturevalue("servers")
     return s3_store(servers)
 

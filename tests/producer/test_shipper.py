@@ -28,7 +28,7 @@ class Rig:
             monotonic=lambda: self.now,
         )
 
-    def _refuse(self) -> None:
+    def _refuse(self, _position: int, _record: Record, _error: str) -> None:
         self.refused += 1
 
     def put(self, *values: bytes, topic: str = "t") -> None:

@@ -1,0 +1,72 @@
+"""Reads an event log's settings from environment variables: what EventLog.from_env() takes, and `headrace ship`."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .spool.limits import SpoolLimits
+
+_LIMITS = {
+    "HEADRACE_SPOOL_BYTES_MAX": ("bytes_max", int),
+    "HEADRACE_SPOOL_AGE_S_MAX": ("age_s_max", float),
+    "HEADRACE_SPOOL_FREE_BYTES_MIN": ("free_bytes_min", int),
+    "HEADRACE_SPOOL_SEGMENT_BYTES": ("segment_bytes", int),
+    "HEADRACE_SPOOL_CLASSES": ("classes", dict),
+}
+_SHIP = {"": "here", "here": "here", "separate": "separate"}
+
+
+def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return EventLog's arguments as far as the environment gives them; raise ValueError for what cannot be read."""
+    ship = env.get("HEADRACE_SHIP", "")
+    if ship not in _SHIP:
+        raise ValueError(f"HEADRACE_SHIP must be 'here' or 'separate', not {ship!r}")
+    settings: dict[str, Any] = {
+        "service": env.get("HEADRACE_SERVICE", ""),
+        "kafka": env.get("HEADRACE_KAFKA", ""),
+        "topic_prefix": env.get("HEADRACE_TOPIC_PREFIX", ""),
+        "strict": env.get("HEADRACE_STRICT", "").lower() in ("1", "true", "yes"),
+        "spool": env.get("HEADRACE_SPOOL") or None,
+        "spool_limits": limits_from(env),
+        "ship": _SHIP[ship],
+    }
+    if env.get("HEADRACE_KAFKA_CONFIG"):
+        settings["kafka_config"] = _kafka_config("HEADRACE_KAFKA_CONFIG", env["HEADRACE_KAFKA_CONFIG"])
+    return settings
+
+
+def limits_from(env: Mapping[str, str]) -> SpoolLimits:
+    """Return the spool's bounds: HEADRACE_SPOOL_BYTES_MAX and so on, else the defaults; raise ValueError."""
+    given: dict[str, Any] = {}
+    for variable, (name, kind) in _LIMITS.items():
+        text = env.get(variable, "")
+        if not text:
+            continue
+        try:
+            given[name] = _object(variable, text) if kind is dict else kind(text)
+        except ValueError as error:
+            if str(error).startswith(variable):
+                raise
+            raise ValueError(f"{variable} must be a number ({kind.__name__}), not {text!r}") from error
+    try:
+        return SpoolLimits(**given)
+    except ValueError as error:
+        raise ValueError(f"HEADRACE_SPOOL_...: {error}") from error
+
+
+def _object(variable: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{variable} must be a JSON object of settings: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{variable} must be a JSON object of settings, not a {type(found).__name__}")
+    return found
+
+
+def _kafka_config(variable: str, text: str) -> dict[str, Any]:
+    settings = _object(variable, text)
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{variable}: the value of {name!r} must be a text, a number, true or false")
+    return settings

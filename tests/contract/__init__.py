@@ -1,0 +1,1 @@
+"""Contracts of outside systems, each held by the fake and by the real one."""

@@ -1,0 +1,192 @@
+"""EventLog(ship="separate"): the app writes to the spool and never loads the Kafka client, also under greenlets."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_producer import FakeBroker
+
+from headrace.producer import EventLog
+from headrace.producer.spool.limits import SpoolLimits
+from headrace.producer.spool.shipping import Shipping
+from headrace.schemas import Pin
+from headrace.schemas.catalog import builtin
+from headrace.schemas.frame import decode
+
+PIN = Pin(user_id=7, pin_id=9, action="SAVE")
+
+
+def run(program: str, *args: object, **env: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *map(str, args)],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **env},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def delivered(spool: Path) -> list[int]:
+    """Ship all that is in a spool to a fake broker; return the pins."""
+    broker = FakeBroker()
+    assert shipping(spool, broker).run(until_empty=True)
+    return [decode(value, builtin())["pin_id"] for value in broker.values("pin")]
+
+
+def shipping(spool: Path, broker: FakeBroker) -> Shipping:
+    return Shipping(
+        spool, config={}, make_producer=broker.make_producer, in_flight_records_max=1000, limits=SpoolLimits(),
+        grace_s=5, say=print, clock_ns=time.time_ns, monotonic=time.monotonic,
+    )  # fmt: skip
+
+
+LIGHT = """
+import sys
+from headrace.producer import EventLog
+from headrace.schemas import Pin
+log = EventLog.from_env()
+for number in range(1000):
+    assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
+assert log.counts().durability == "disk" and log.counts().queued == 1000, log.counts()
+assert log.close()
+heavy = sorted(name for name in sys.modules if name.startswith("confluent_kafka"))
+assert heavy == [], heavy
+"""
+
+
+def test_the_kafka_client_is_never_loaded(tmp_path: Path) -> None:
+    """An app that is told so by the environment imports no confluent_kafka at all, needs no Kafka address, and what
+    it emitted is in the spool when it has ended."""
+    run(LIGHT, HEADRACE_SERVICE="web", HEADRACE_SHIP="separate", HEADRACE_SPOOL=str(tmp_path), HEADRACE_KAFKA="")
+    assert delivered(tmp_path) == list(range(1000))
+    assert list((tmp_path / "web").iterdir()) == []
+
+
+def test_what_is_needed_is_asked_for(tmp_path: Path) -> None:
+    """Without a folder there is nothing to ship from; without Kafka nothing ships here; other words are refused."""
+    with pytest.raises(ValueError, match="give the spool folder"):
+        EventLog(service="web", ship="separate")
+    with pytest.raises(ValueError, match="bootstrap servers"):
+        EventLog(service="web", spool=tmp_path)
+    with pytest.raises(ValueError, match="'here' or 'separate'"):
+        EventLog(service="web", spool=tmp_path, ship="elsewhere")  # type: ignore[arg-type] # what is tested
+
+
+GREENLETS = {
+    "gevent": """
+import gevent.monkey
+gevent.monkey.patch_all()
+import gevent, threading
+from gevent.threadpool import ThreadPool
+pool = ThreadPool(4)
+spawn, wait_all, native = gevent.spawn, gevent.joinall, lambda f, n: pool.spawn(f, n)
+def pause(): gevent.sleep(0)
+def finish(natives):
+    for each in natives: each.get()
+""",
+    "eventlet": """
+import warnings
+warnings.simplefilter("ignore")  # it says of itself that it is deprecated
+import eventlet
+eventlet.monkey_patch()
+from eventlet import tpool
+threads = eventlet.patcher.original("threading")
+spawn = eventlet.spawn
+def wait_all(greens):
+    for each in greens: each.wait()
+def native(f, n):
+    made = threads.Thread(target=f, args=(n,)); made.start(); return made
+def pause(): eventlet.sleep(0)
+def finish(natives):
+    for each in natives:
+        while each.is_alive(): eventlet.sleep(0.01)
+""",
+}
+WORK = """
+import os, sys, time
+from headrace.producer import EventLog
+from headrace.schemas import Pin
+log = EventLog(service="web", spool=sys.argv[1], ship="separate", strict=True)
+ticks = 0
+def tick():
+    global ticks
+    while not stop:
+        ticks += 1
+        pause()
+def emit(base, each=lambda: None):
+    for number in range(500):
+        assert log.emit(Pin(user_id=base, pin_id=base * 1000 + number, action="SAVE"))
+        each()
+stop = False
+ticker = spawn(tick)
+greens = [spawn(emit, base, pause) for base in range(20)]
+natives = [native(emit, base) for base in range(20, 24)]
+wait_all(greens)
+finish(natives)
+stop = True
+assert ticks > 400, ticks
+assert log.counts().accepted == 24 * 500, log.counts()
+pid = os.fork()
+if pid == 0:
+    child = spawn(emit, 24, pause)
+    wait_all([child])
+    log.close()
+    os._exit(0)
+while os.waitpid(pid, os.WNOHANG) == (0, 0):
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("library", GREENLETS)
+def test_greenlets_and_real_threads_emit_side_by_side(library: str, tmp_path: Path) -> None:
+    """In a process that the real library has patched, hundreds of greenlets, real threads and a forked child emit;
+    other greenlets run meanwhile, nothing is refused, and all arrives, in order for each of them."""
+    run(GREENLETS[library] + WORK, tmp_path)
+    pins = delivered(tmp_path)
+    assert sorted(pins) == sorted(base * 1000 + number for base in range(25) for number in range(500))
+    for base in range(25):
+        own = [pin for pin in pins if pin // 1000 == base]
+        assert own == sorted(own)
+
+
+@pytest.mark.parametrize("library", GREENLETS)
+def test_shipping_from_a_process_of_greenlets_is_refused(library: str, tmp_path: Path) -> None:
+    """With the real library's patches, a log that would ship from the process itself says what to do instead."""
+    program = """
+import sys
+from headrace.producer import EventLog
+try:
+    EventLog(service="web", kafka="127.0.0.1:1", spool=sys.argv[1])
+except ValueError as error:
+    print(error)
+"""
+    said = run(GREENLETS[library] + program, tmp_path)
+    assert said.startswith(f"{library} has replaced")
+    assert "headrace ship DIR" in said
+    assert "ship='separate'" in said
+
+
+def test_memory_moves_to_the_folder_when_it_can_be_written(tmp_path: Path) -> None:
+    """Events emitted while the spool cannot be made wait in memory, say so, and go to disk, in order, once it can."""
+    spool = tmp_path / "spool"
+    spool.write_text("a file in the way")
+    log = EventLog(service="web", spool=spool, ship="separate")
+    for number in range(2500):
+        assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
+    assert log.counts().durability == "memory"
+    spool.unlink()
+    assert log.close()
+    assert log.counts().durability == "disk"
+    assert log.counts().dropped == {}
+    assert delivered(spool) == list(range(2500))
+
+
+def test_memory_is_lost_at_exit_and_counted(tmp_path: Path) -> None:
+    """Where the folder could never be made, close() says False, and what waited in memory is counted."""
+    (tmp_path / "spool").write_text("a file in the way")
+    log = EventLog(service="web", spool=tmp_path / "spool", ship="separate")
+    assert log.emit(PIN)
+    assert not log.close()
+    assert log.counts().dropped == {"undelivered": 1}

@@ -1,0 +1,51 @@
+"""What tests read back of a topic: decoded events by partition, in order, with a consumer of their own."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from headrace.schemas.catalog import builtin
+from headrace.schemas.frame import Decoder
+
+
+def events_of(kafka: str, topic: str, partitions: int) -> dict[int, list[dict[str, Any]]]:
+    """Read a topic of our own events to its end."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": topic, "enable.partition.eof": True})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+    decoder, ended = Decoder(builtin()), 0
+    found: dict[int, list[dict[str, Any]]] = {partition: [] for partition in range(partitions)}
+    while ended < partitions:
+        message = consumer.poll(20)
+        assert message is not None
+        error = message.error()
+        if error is None:
+            value, partition = message.value(), message.partition()
+            assert value is not None
+            assert partition is not None
+            found[partition].append(decoder.decode(value))
+        else:
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            ended += 1
+    consumer.close()
+    return found
+
+
+def check_order(found: dict[int, list[dict[str, Any]]]) -> None:
+    """Check that each session's events first came in the order of their numbers, in each partition."""
+    for events in found.values():
+        sessions: dict[bytes, list[int]] = {}
+        for event in events:
+            sessions.setdefault(event["session_id"], []).append(event["seq"])
+        for seqs in sessions.values():
+            first = list(dict.fromkeys(seqs))
+            assert first == sorted(first)
+
+
+def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
