@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from .spool.limits import SpoolLimits
+from .statsd import StatsD
 
 _LIMITS = {
     "HEADRACE_SPOOL_BYTES_MAX": ("bytes_max", int),
     "HEADRACE_SPOOL_AGE_S_MAX": ("age_s_max", float),
     "HEADRACE_SPOOL_FREE_BYTES_MIN": ("free_bytes_min", int),
     "HEADRACE_SPOOL_SEGMENT_BYTES": ("segment_bytes", int),
+    "HEADRACE_SPOOL_DEAD_LETTER_BYTES_MAX": ("dead_letter_bytes_max", int),
     "HEADRACE_SPOOL_CLASSES": ("classes", dict),
 }
 _SHIP = {"": "here", "here": "here", "separate": "separate"}
@@ -29,6 +31,8 @@ def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
         "spool": env.get("HEADRACE_SPOOL") or None,
         "spool_limits": limits_from(env),
         "ship": _SHIP[ship],
+        "audit": env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes"),
+        "statsd": StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None,
     }
     if env.get("HEADRACE_KAFKA_CONFIG"):
         settings["kafka_config"] = _kafka_config("HEADRACE_KAFKA_CONFIG", env["HEADRACE_KAFKA_CONFIG"])

@@ -1,9 +1,11 @@
 """`python -m chaos`: break real processes for a while, and judge what the archive has then. `--soak`: does it grow?"""
 
 import argparse
+import faulthandler
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -28,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lanes", type=int, default=4, help="rounds that run side by side (default 4)")
     parser.add_argument("--events-per-s", type=int, default=120, help="in each lane (default 120)")
     parser.add_argument("--short", action="store_true", help="two lanes, one small round each: what CI runs")
+    parser.add_argument("--enough", action="store_true", help="end when what 40 minutes must break is broken")
     parser.add_argument("--soak", action="store_true", help="one archiver that no fault ends: does it grow?")
     parser.add_argument("--plot", type=Path, default=None, help="where to draw a soak, as PNG")
     parser.add_argument("--dir", type=Path, default=None, help="where to keep logs and servers (default: a new folder)")
@@ -40,10 +43,11 @@ def settings_of(asked: argparse.Namespace) -> Settings:
         quotas = {"kills": 12, "pauses": 1, "broker restarts": 1, "S3 faults": 10, "re-creations": 2, "ENOSPC": 1}
         quotas["retention overtakes"] = 2
         return Settings(seed, 60, 2, asked.events_per_s, SHORT, (20, 40), (30, 80), quotas, rounds=1)
-    share = asked.minutes / 40
+    share = 1.0 if asked.enough else asked.minutes / 40
     quotas = {group: int(quota * share) for group, quota in QUOTAS_OF_40_MINUTES.items()}
     seconds = max(60.0, asked.minutes * 60 - DRAIN_S)
-    return Settings(seed, seconds, asked.lanes, asked.events_per_s, LONG, (30, 60), (80, 150), quotas)
+    every = ((25, 45), (90, 150))
+    return Settings(seed, seconds, asked.lanes, asked.events_per_s, LONG, *every, quotas, enough=asked.enough)
 
 
 def soak(asked: argparse.Namespace, folder: Path, seed: int) -> bool:
@@ -69,6 +73,7 @@ def soak(asked: argparse.Namespace, folder: Path, seed: int) -> bool:
 def main() -> int:
     asked = arguments()
     settings = settings_of(asked)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where everything is, when it seems to hang
     folder = asked.dir or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     if not os.environ.get(IN_NAMESPACE) and not SmallDisk.possible(folder / "probe") and shutil.which("unshare"):

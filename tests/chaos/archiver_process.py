@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -86,9 +87,9 @@ class ArchiverProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def killed_workers(self) -> int:
-        """How many workers the running supervisor has seen dead of SIGKILL."""
-        return len(KILLED.findall(self.said()))
+    def killed_workers(self) -> Counter[int]:
+        """How often the running supervisor has seen each worker dead of SIGKILL, by its number."""
+        return Counter(map(int, KILLED.findall(self.said())))
 
     def kill_supervisor(self) -> None:
         """SIGKILL; its workers find out and leave."""

@@ -19,7 +19,7 @@ from headrace.schemas.event import Envelope
 
 HASH_BYTES = 16
 TICK_S = 0.05
-FLUSH_TIMEOUT_S = 600.0
+FLUSH_TIMEOUT_S = 300.0
 
 
 def hash_of(value: bytes) -> bytes:

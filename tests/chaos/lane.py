@@ -22,7 +22,9 @@ SOON_S = 300.0
 DRAINED_S = 900.0
 # Bounds of waits for what may not happen: a failpoint that this worker does not come by.
 HIT_S = 60.0
-MORE_HITS_S = 12.0
+MORE_HITS_S = 75.0
+HITS = 10  # deaths at failpoints, one right after the other, before something else is done
+WAITS_FOR_BROKER = 0.8
 EXIT_SERVER = 3
 
 NO_MEMFD = "import os\n\nif hasattr(os, 'memfd_create'):\n    del os.memfd_create\n"
@@ -122,7 +124,7 @@ class BrokenRound:
         self._archive = archive
         self._rng = Random(topic)
         self._injected: list[InjectedGap] = []
-        self._failpoint: str | None = None  # at which a worker of the running supervisor dies, again and again
+        self._failpoints: list[str] = []  # at which the workers of the running supervisor die, again and again
         self._steps: dict[str, Callable[[Step], None]] = {
             "kill-at": self.kill_at,
             "kill": self.kill,
@@ -163,32 +165,31 @@ class BrokenRound:
     # -- steps -------------------------------------------------------------------------------------------------------
 
     def kill_at(self, step: Step) -> None:
-        """A worker dies at a named point; its supervisor starts it again, and it dies there again."""
-        self._down(how=step.hit)
-        self._up(failpoint=f"{step.point}:{step.hit}:{step.worker}")
-        self._failpoint = step.point
-        if self._may_come(lambda: self._archiver.killed_workers() >= 1, HIT_S):
-            self._may_come(lambda: self._archiver.killed_workers() >= 3, MORE_HITS_S)
+        """Each worker dies at a named point of its own; they are started again, and die there again."""
+        self._down(how=self._rng.randrange(3))
+        self._up(failpoint=",".join(f"{point}:{hit}:{n}" for n, (point, hit) in enumerate(step.points)))
+        self._failpoints = [point for point, _ in step.points]
+        if self._may_come(lambda: self._archiver.killed_workers().total() >= 1, HIT_S):
+            self._may_come(lambda: self._archiver.killed_workers().total() >= HITS, MORE_HITS_S)
         else:
-            self._tally.note(f"failpoint {step.point} not reached in time")
+            self._tally.note("failpoints not reached in time")
 
     def kill(self, step: Step) -> None:
-        """A worker dies: a while after it was started, or only when it has begun to read (`stopped` False)."""
+        """Each worker dies: a while after it was started (`stopped`), or only when it has begun to read."""
         self._up()
-        pid = self._archiver.workers().get(step.worker)
-        if pid is not None and not step.stopped:
-            self._may_come(lambda: f"[{pid}] INFO {self._topic}" in self._archiver.said(), HIT_S)
-        self._sleep(step.seconds)
-        if pid is not None and send(pid, signal.SIGKILL):
-            self._wait(lambda: state_of(pid) in ("", "Z", "X"), "a killed worker to be dead", SOON_S)
-            self._tally.add("kills", "worker at random")
+        for pid in self._archiver.workers().values():
+            if not step.stopped:
+                self._may_come(lambda pid=pid: f"[{pid}] INFO {self._topic}" in self._archiver.said(), HIT_S)  # type: ignore[misc]
+            self._sleep(step.seconds)
+            if send(pid, signal.SIGKILL):
+                self._wait(lambda pid=pid: state_of(pid) in ("", "Z", "X"), "a killed worker to be dead", SOON_S)  # type: ignore[misc]
+                self._tally.add("kills", "worker at random")
 
     def crash(self, step: Step) -> None:
         """The machine dies: supervisor and workers at once."""
         self._up()
         self._sleep(step.seconds)
-        if self._archiver.kill_all():
-            self._tally.add("kills", "all processes at once")
+        self._tally.add("kills", "supervisor and workers at once", self._archiver.kill_all())
 
     def kill_supervisor(self, step: Step) -> None:
         """The supervisor dies, and another one starts while the first one's workers are still leaving."""
@@ -200,24 +201,24 @@ class BrokenRound:
         self._up()
 
     def pause(self, step: Step) -> None:
-        """A worker is stopped past its session timeout, at a random moment, and wakes; or all at once (`stopped`)."""
+        """The workers are stopped past their session timeout, at a random moment, and wake."""
         self._up()
-        workers = self._archiver.workers()
-        pids = list(workers.values()) if step.stopped else [workers[step.worker]] if step.worker in workers else []
+        pids = list(self._archiver.workers().values())
         self._hold([pid for pid in pids if send(pid, signal.SIGSTOP)], step.seconds, "at random")
 
     def pause_at(self, step: Step) -> None:
         """A worker is stopped past its session timeout between two named steps, such as upload and commit."""
         self._down(how=1)
+        point, hit = step.points[step.worker]
         # A worker that is stopped goes on later, and so does its supervisor: the point comes only once in its life.
-        self._up(failpoint=f"{step.point}:{step.hit}:{step.worker}:SIGSTOP")
+        self._up(failpoint=f"{point}:{hit}:{step.worker}:SIGSTOP")
 
         def stopped() -> bool:
             pid = self._archiver.workers().get(step.worker)
             return pid is not None and state_of(pid) == "T"
 
         if self._may_come(stopped, HIT_S):
-            self._hold([self._archiver.workers()[step.worker]], step.seconds, f"at {step.point}")
+            self._hold([self._archiver.workers()[step.worker]], step.seconds, f"at {point}")
 
     def _hold(self, pids: list[int], seconds: float, kind: str) -> None:
         try:
@@ -291,7 +292,7 @@ class BrokenRound:
 
     def _up(self, failpoint: str | None = None) -> None:
         """Have a supervisor with all its workers; a supervisor that could not reach its servers is started again."""
-        if self._failpoint is not None:
+        if self._failpoints:
             self._down(how=self._rng.randrange(3))
 
         def all_there() -> bool:
@@ -300,6 +301,8 @@ class BrokenRound:
             if self._archiver.running:
                 return len(self._archiver.workers()) == WORKERS
             self._count_end()
+            if self._rng.random() < WAITS_FOR_BROKER:
+                self._rig.wait_for_broker()  # each start that finds none costs seconds of CPU and shows little
             self._archiver.start(failpoint)
             return False
 
@@ -318,13 +321,11 @@ class BrokenRound:
         elif self._archiver.running and how % 3 == 1:
             self._archiver.kill_supervisor()
             self._tally.add("kills", "supervisor alone")
-        elif self._archiver.kill_all():
-            self._tally.add("kills", "all processes at once")
-        if self._failpoint is not None:
-            killed = self._archiver.killed_workers()
-            if killed:
-                self._tally.add("kills", f"at {self._failpoint}", killed)
-            self._failpoint = None
+        else:
+            self._tally.add("kills", "supervisor and workers at once", self._archiver.kill_all())
+        for worker, killed in self._archiver.killed_workers().items() if self._failpoints else ():
+            self._tally.add("kills", f"at {self._failpoints[worker]}", killed)
+        self._failpoints = []
 
     def _leave(self) -> None:
         """End the archiver in an orderly way, with all workers that its predecessors left."""

@@ -22,8 +22,7 @@ class Step:
 
     kind: str
     worker: int = 0
-    point: str = ""
-    hit: int = 1
+    points: tuple[tuple[str, int], ...] = ()  # of worker 0, 1, ...: failpoint and hit
     seconds: float = 0.0
     stopped: bool = False
 
@@ -48,8 +47,8 @@ class Intensity:
     s3_between: int
 
 
-LONG = Intensity(failpoints=5, kills=5, crashes=2, pauses=4, structural=1, s3_between=12)
-SHORT = Intensity(failpoints=4, kills=2, crashes=1, pauses=1, structural=1, s3_between=8)
+LONG = Intensity(failpoints=5, kills=2, crashes=1, pauses=6, structural=2, s3_between=12)
+SHORT = Intensity(failpoints=3, kills=1, crashes=1, pauses=1, structural=1, s3_between=8)
 
 
 def plan_round(seed: int, lane: int, number: int, intensity: Intensity, *, tmp_full: bool) -> Round:
@@ -57,25 +56,24 @@ def plan_round(seed: int, lane: int, number: int, intensity: Intensity, *, tmp_f
     rng = Random(f"{seed}/{lane}/{number}")
     steps: list[Step] = []
     # Each point comes up in turn, whatever the seed.
-    first = (number * intensity.failpoints + lane * 4) % len(FAILPOINTS)
+    first = (number * intensity.failpoints * WORKERS + lane * 4) % len(FAILPOINTS)
     for at in range(intensity.failpoints):
-        point = FAILPOINTS[(first + at) % len(FAILPOINTS)]
-        hit = 1 if point == "after-cleaning" else rng.randint(1, 3)  # cleaning follows an assignment only
-        steps.append(Step("kill-at", rng.randrange(WORKERS), point, hit))
-    steps += [
-        Step("kill", rng.randrange(WORKERS), seconds=rng.uniform(0, 3), stopped=rng.random() < 0.4)
-        for _ in range(intensity.kills)
-    ]
+        points = [FAILPOINTS[(first + at * WORKERS + worker) % len(FAILPOINTS)] for worker in range(WORKERS)]
+        # Cleaning follows an assignment only.
+        hits = [(point, 1 if point == "after-cleaning" else rng.randint(1, 3)) for point in points]
+        steps.append(Step("kill-at", points=tuple(hits)))
+    steps += [Step("kill", seconds=rng.uniform(0, 3), stopped=rng.random() < 0.4) for _ in range(intensity.kills)]
     for at in range(intensity.crashes):
         kind = ("crash", "kill-supervisor")[(at + lane + number) % 2]
         steps.append(Step(kind, seconds=rng.uniform(0.5, 4)))
     for at in range(intensity.pauses):
         if (at + lane + number) % 2:
             point = rng.choice(("files-uploaded", "before-commit", "after-decode", "one-file-uploaded"))
-            steps.append(Step("pause-at", rng.randrange(WORKERS), point, 1, SESSION_TIMEOUT_S + rng.uniform(1, 3)))
+            stops = (("after-fetch", 1_000_000), (point, 1))  # the first never
+            steps.append(Step("pause-at", 1, stops, SESSION_TIMEOUT_S + rng.uniform(1, 3)))
         else:
             seconds = SESSION_TIMEOUT_S + rng.uniform(1, 4)
-            steps.append(Step("pause", rng.randrange(WORKERS), seconds=seconds, stopped=at % 4 < 2))
+            steps.append(Step("pause", seconds=seconds))
     for at in range(intensity.structural):
         stopped = bool((at + lane + number) % 2)
         steps.append(Step("recreate", stopped=stopped, seconds=rng.uniform(0.5, 2)))

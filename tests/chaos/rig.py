@@ -115,6 +115,11 @@ class Rig:
                 else:
                     return
 
+    def wait_for_broker(self) -> None:
+        """Wait until a broker that is being broken is up again."""
+        with self._broker:
+            return
+
     # Topics. The broker may be down at any moment, so each is tried until it is answered.
 
     def create(self, topic: str, partitions: int) -> str:

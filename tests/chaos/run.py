@@ -29,6 +29,7 @@ class Settings:
     disk_pause_s: tuple[float, float]
     quotas: Mapping[str, int]
     rounds: int | None = None
+    enough: bool = False  # end as soon as the quotas are met
 
 
 class Run:
@@ -82,7 +83,8 @@ class Run:
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline + JOIN_S:
             threads[0].join(1)
             time_over = time.monotonic() > deadline
-            if (time_over and settings.rounds is None) or self.problems:
+            met = settings.enough and not self.tally.missing(settings.quotas)
+            if (time_over and settings.rounds is None) or met or self.problems:
                 self._stop.set()
             if self.problems:
                 break
@@ -120,10 +122,13 @@ class Run:
                 )
 
     def _break_broker(self, rig: Rig) -> None:
+        took_s = 0.0
         for pause_s, how in broker_faults(self.settings.seed, self.settings.broker_pause_s):
-            if self._over.wait(pause_s):
+            if self._over.wait(max(pause_s, took_s)):
                 return
+            began = time.monotonic()
             rig.break_broker(how)
+            took_s = time.monotonic() - began  # on a busy machine it would hardly ever be up otherwise
             self.tally.add("broker restarts", "after kill -9" if how == "kill" else "in the proper way")
 
     def _fill(self, rig: Rig, lanes: list[Lane]) -> None:

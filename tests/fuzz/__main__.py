@@ -8,11 +8,20 @@ import argparse
 import faulthandler
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from fuzz.surfaces import SURFACES
+from fuzz import derived, surfaces
 
 MORE_MEMORY = 1 << 30
+SURFACES: dict[str, Callable[[int, int], str]] = {
+    "avro": surfaces.avro,
+    "log": surfaces.log,
+    "config": surfaces.config,
+    "parquet": surfaces.parquet,
+    "folds": derived.folds,
+    "checkpoints": derived.checkpoints,
+}
 
 
 def own_memory() -> int:

@@ -3,10 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -23,11 +21,12 @@ from format_v1 import (
     restored,
     value_of,
 )
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_archive import TOPIC_ID, Rec, SmallArchive, pin_value
 
 from fuzz.mutations import damaged, damaged_json, json_values
+from fuzz.running import flipped, fuzz, remember
 from headrace.archiver import parquet_file
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.config import ArchiverConfig
@@ -40,33 +39,6 @@ from headrace.archiver.s3 import parse_url
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.cli.main import VERBS, root
 from headrace.producer import EventLog
-
-
-def fuzz(property_: Callable[..., None], examples: int, number: int) -> None:
-    """Run a property of Hypothesis's, the same way each time for one seed; a failure is shrunk and raised."""
-    checks = [
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.filter_too_much,
-        HealthCheck.large_base_example,
-    ]
-    seed(number)(
-        settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            suppress_health_check=checks,
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
-            print_blob=True,
-        )(property_)
-    )()
-
-
-def remember(data: object) -> None:
-    """Write an input down before it is used, for a crash that nothing in this process survives."""
-    if path := os.environ.get("HEADRACE_FUZZ_LAST"):
-        Path(path).write_text(repr(data))
-
 
 # -- Avro: frames and bodies ------------------------------------------------------------------------------------------
 
@@ -282,12 +254,6 @@ def parquet(examples: int, number: int) -> str:
     return f"{bits:,} bits; " + ", ".join(f"{what} {count:,}" for what, count in sorted(seen.items()))
 
 
-def flipped(body: bytes, bit: int) -> bytes:
-    changed = bytearray(body)
-    changed[bit // 8] ^= 1 << (bit % 8)
-    return bytes(changed)
-
-
 def without_hash(file: BuiltFile, body: bytes, records: list[dict[str, Any]]) -> str:
     """Read a damaged file as a reader would that had no hash to compare; return what noticed it."""
     found: list[dict[str, Any]] = []
@@ -303,6 +269,3 @@ def without_hash(file: BuiltFile, body: bytes, records: list[dict[str, Any]]) ->
         return "by digest"
     assert sorted(found, key=place) == sorted(records, key=place), "other records passed every check"
     return "the same records"
-
-
-SURFACES: dict[str, Callable[[int, int], str]] = {"avro": avro, "log": log, "config": config, "parquet": parquet}

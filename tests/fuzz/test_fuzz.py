@@ -15,7 +15,7 @@ import pytest
 HERE = Path(__file__).parent
 SEEDS: dict[str, list[int]] = json.loads((HERE / "seeds.json").read_text())
 # What takes some seconds on a busy machine.
-EXAMPLES_OF_A_SHORT_RUN = {"avro": 60, "log": 300, "config": 300, "parquet": 300}
+EXAMPLES_OF_A_SHORT_RUN = {"avro": 40, "log": 150, "config": 200, "parquet": 150, "folds": 100, "checkpoints": 150}
 TIMEOUT_S = 3000
 
 
