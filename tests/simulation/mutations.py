@@ -81,7 +81,7 @@ def broken(name: str) -> Iterator[None]:
 @bug
 def age_based_cleaning() -> list[Change]:
     """Cleaning removes what no entry names, as if old enough, whether or not it can still be committed."""
-    return [(garbage, "is_dead", lambda _footer, _state: True)]
+    return [(garbage, "_passed", lambda footer, _state: garbage._starts(footer)[0])]
 
 
 @bug
