@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .limits import Limits
+from .log_state import FOLD_ENTRIES
 from .topic_decoder import TopicSettings
 
 DEFAULT_GROUP = "headrace"
@@ -22,6 +23,7 @@ class ArchiverConfig:
     queue_kb_max: librdkafka's own buffer of fetched records, in KiB.
     seal_lateness_s: a date is sealed so long after its end; None: dates are not sealed. seal_interval_s: so often it is
     looked for.
+    fold_entries: the log is folded each so many entries: 1,000 by the format, tests take fewer.
     failpoint: (name, hit, signal number) that the worker sends itself, for tests.
     """
 
@@ -38,6 +40,7 @@ class ArchiverConfig:
     schema_topic: str = SCHEMA_TOPIC
     seal_lateness_s: float | None = None
     seal_interval_s: float = 60.0
+    fold_entries: int = FOLD_ENTRIES
     failpoint: tuple[str, int, int] | None = None
     log_level: str = "INFO"
 

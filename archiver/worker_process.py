@@ -114,6 +114,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             new_id=new_id,
             failpoint=failpoint,
             sealing=sealing,
+            fold_entries=config.fold_entries,
         )
 
     return Worker(

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Replay an archived range, checked against its digests."),
     "verify": ("verify", "Check a topic's log, objects, digests and gaps."),
     "checkpoint": ("checkpoint", "Name positions in the archive; list and show them."),
+    "compact": ("compact", "Put many small files of a date into few."),
     "gc": ("gc", "Show what no commit names any more, and remove it."),
 }
 

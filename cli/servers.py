@@ -16,6 +16,7 @@ from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.named_checkpoint import CheckpointCorrupt, CheckpointRefused
 from headrace.archiver.object_store import StoreError
+from headrace.archiver.parquet_file import FileCorrupt
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
 from headrace.replay.errors import ArchiveDamaged, KafkaUnusable, NothingChecked, ReplayDiffers, RequestRefused
@@ -26,7 +27,10 @@ EXIT_INTERRUPTED = 130
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
-    ((ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation, CheckpointCorrupt), EXIT_WRONG),
+    (
+        (ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation, CheckpointCorrupt, FileCorrupt),
+        EXIT_WRONG,
+    ),
     ((KafkaUnusable, SourceError, StoreError, KafkaException), EXIT_SERVER),
 )
 

@@ -68,7 +68,7 @@ class FixedKeys:
 
 
 class KeyFile:
-    """Keys in a file, one `<id>:<base64>` a line, read again when the file changes.
+    """Keys in a file, one `<id>:<base64>` a line, newlines included, read again when the file changes.
 
     It is looked at again at most once in `check_interval_s`, by whoever asks for a token then. A file that cannot be
     read or has a bad line changes nothing: the keys that were read last stay in use, and a warning is logged when a log
@@ -118,6 +118,9 @@ class KeyFile:
             if seen == self._seen:
                 return
             text = self._path.read_bytes().decode("utf-8", "replace")
+            if not text.endswith("\n"):
+                # A key that is cut off could pass for a shorter one, and its tokens would never compare with any.
+                raise ValueError(f"{self._path}: does not end with a newline: is it still being written?")
             self._keys = FixedKeys(parse_keys(text.splitlines(), str(self._path)))
             self._seen, self.problem = seen, None
         except (OSError, ValueError) as error:

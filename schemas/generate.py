@@ -12,7 +12,17 @@ from .binary import BODY_BYTES_MAX
 from .canonical import fingerprint, wire_text
 from .errors import SchemaError
 from .folder import SchemaFile, SchemaFolder
-from .generate_fields import accepted, default_of, encoding, enum_of, kept, stored
+from .generate_fields import (
+    accepted,
+    default_of,
+    encoding,
+    enum_of,
+    group_encoding,
+    group_source,
+    groups_of,
+    kept,
+    stored,
+)
 from .shapes import Field, class_name, own_fields
 
 _HEADER = '''"""Typed event classes. Made by `headrace schema generate`: change the .avsc files, not this one."""
@@ -77,7 +87,9 @@ def _module_part(file: SchemaFile) -> tuple[str, list[str]]:
         symbols = (enum_of(field.shape) or field.shape).symbols
         lines.append(f"{alias} = Literal[{', '.join(json.dumps(symbol) for symbol in symbols)}]")
         lines.append(f"_{alias} = _b.symbol_table({symbols!r})")
-    lines += ["", ""] if enums else []
+    groups = groups_of(own)
+    lines += [f"_{record}Group{index} = {group_source(fields)}" for index, fields in groups.items()]
+    lines += ["", ""] if enums or groups else []
     lines += _class(file, record, own)
     return "\n".join(lines) + "\n", [record, *(alias for alias, _ in enums)]
 
@@ -107,10 +119,10 @@ def _class(file: SchemaFile, record: str, own: list[Field]) -> list[str]:
         "        trace_id: bytes | None = None,",
         "    ) -> None:",
     ]
-    for index, field in enumerate(own):
-        lines += [f"        {line}" for line in encoding(record, file.event_type, field, index)]
+    body, encoded = _encodings(record, file.event_type, own)
     lines += [
-        f"        _own = {_together(len(own))}",
+        *(f"        {line}" for line in body),
+        f"        _own = {_together(encoded)}",
         f"        if occurred_at is not None or trace_id is not None or _len(_own) > {BODY_BYTES_MAX}:",
         "            self._check(_own, occurred_at, trace_id)",
         f"        _set_values(self, ({''.join(f'{kept(field)}, ' for field in own)}occurred_at, trace_id))",
@@ -129,10 +141,25 @@ def _class(file: SchemaFile, record: str, own: list[Field]) -> list[str]:
     return lines + _key(file, own)
 
 
-def _together(count: int) -> str:
+def _encodings(record: str, event_type: str, own: list[Field]) -> tuple[list[str], list[str]]:
+    """Return the lines that check and encode all fields, and the names of their results, in order."""
+    groups = groups_of(own)
+    grouped = {field.name for fields in groups.values() for field in fields}
+    lines, encoded = [], []
+    for index, field in enumerate(own):
+        if index in groups:
+            lines += group_encoding(f"_{record}Group{index}", event_type, groups[index], index)
+        elif field.name not in grouped:
+            lines += encoding(record, event_type, field, index)
+        else:
+            continue
+        encoded.append(f"_{index}")
+    return lines, encoded
+
+
+def _together(parts: list[str]) -> str:
     """Return the expression for all fields' bytes, one after the other."""
-    parts = [f"_{index}" for index in range(count)]
-    if count <= _ADDED_MAX:
+    if len(parts) <= _ADDED_MAX:
         return " + ".join(parts) or 'b""'
     return f'b"".join(({", ".join(parts)}))'
 

@@ -99,6 +99,39 @@ def default_source(field: Field) -> str:
     )
 
 
+# Values that fastavro may encode once they were checked (binary_collections.py).
+_PLAIN_ITEMS = frozenset({"long", "int", "boolean", "double", "string"})
+
+
+def groups_of(own: list[Field]) -> dict[int, list[Field]]:
+    """Return runs of neighbouring plain arrays and maps, which are encoded together, by the index of the first."""
+    groups: dict[int, list[Field]] = {}
+    begun: int | None = None
+    for index, field in enumerate(own):
+        items = field.shape.items
+        if items is None or items.kind not in _PLAIN_ITEMS or field.shape.nullable or field.pii in ("drop", "hmac"):
+            begun = None
+            continue
+        if begun is None:
+            begun = index
+        groups.setdefault(begun, []).append(field)
+    return {index: fields for index, fields in groups.items() if len(fields) > 1}
+
+
+def group_source(fields: list[Field]) -> str:
+    """Return the expression that makes a group."""
+    parts = [
+        f"({f.name!r}, {f.shape.kind!r}, _b.put_{f.shape.items.kind})" for f in fields if f.shape.items is not None
+    ]
+    return f"_c.Group({', '.join(parts)})"
+
+
+def group_encoding(group: str, event_type: str, fields: list[Field], index: int) -> list[str]:
+    """Return the lines that check a group's fields and put their encoded bytes into `_<index>`."""
+    copies = [line for field in fields for line in _copied(field)]
+    return [*copies, f"_{index} = {group}.encode({event_type!r}, {', '.join(field.name for field in fields)})"]
+
+
 def encoding(record: str, event_type: str, field: Field, index: int) -> list[str]:
     """Return the lines that check a field and put its encoded bytes into `_<index>`."""
     name, shape, where = field.name, field.shape, json.dumps(f"{event_type}.{field.name}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from headrace.schemas.event import ID_BYTES, Event
 from headrace.schemas.frame import decode
@@ -92,7 +92,7 @@ class _RecordingProcess(ProcessLog):
 
     def __init__(self, *, keep: Callable[[Logged], None], refusal: Callable[[], str | None], **settings: Any) -> None:
         self._kept = _Kept(refusal)
-        super().__init__(queue=self._kept, make_sender=lambda _: cast("Any", _Delivered(self._kept)), **settings)
+        super().__init__(queue=self._kept, make_sender=lambda _: _Delivered(self._kept), **settings)
         self._keep = keep
         self._started = True  # there is no thread to start
 

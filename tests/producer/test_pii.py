@@ -23,8 +23,14 @@ SIGNUP = record(
     field("phone", ["null", "string"], default=None, **{"headrace.pii": "drop"}),
     field("device", ["null", "bytes"], default=None, **{"headrace.pii": "hmac"}),
     field("answers", {"type": "map", "values": "string"}, default={}, **{"headrace.pii": "drop"}),
+    field("note", "string", default="", **{"headrace.pii": "none", "headrace.pii_reason": "only to be long"}),
     key="email",
 )
+
+
+def all_bytes(folder: Path) -> bytes:
+    """What is in all files of a folder."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +67,10 @@ def make(broker: FakeBroker, **settings: Any) -> EventLog:
 def test_no_raw_value_leaves_the_app(
     order: Any, broker: FakeBroker, tmp_path: Path, all_logged: pytest.LogCaptureFixture
 ) -> None:
-    """No byte of a canary is in a spool file, a Kafka key or value, or a log line, whatever becomes of the event."""
+    """No canary is in a spool file, dead letter, Kafka record or log line, whatever becomes of the event."""
     spool = tmp_path / "spool"
     broker.decide = lambda *_: HOLD
-    with make(broker, spool=spool, close_timeout_s=0.1) as log:
+    with make(broker, spool=spool, close_timeout_s=0.1, event_bytes_max=1000) as log:
         assert log.emit(order(**fields()))
         assert log.emit(order, **fields())
         # None of these can be accepted: of a wrong type, too large, with a name that is none of its fields.
@@ -72,9 +78,9 @@ def test_no_raw_value_leaves_the_app(
         assert not log.emit(order, **{**fields(), "phone": 5, "answers": {CANARY: 1}})
         assert not log.emit(order, **{**fields(), "nickname": CANARY})
         assert not log.emit(CANARY)  # type: ignore[arg-type] # wrong on purpose
-        assert log.counts().dropped == {"invalid": 3, "not_an_event": 1}
-        waiting = [path for path in spool.rglob("*") if path.is_file()]
-        spooled = b"".join(path.read_bytes() for path in waiting)
+        assert not log.emit(order(**fields(), note="x" * 2000))
+        assert log.counts().dropped == {"invalid": 3, "not_an_event": 1, "oversize": 1}
+        spooled = all_bytes(spool)
         assert b"k1:" in spooled
         broker.decide = lambda *_: None
         assert log.flush()
@@ -84,7 +90,14 @@ def test_no_raw_value_leaves_the_app(
     decoded = [decode(value, {order.FINGERPRINT: order.SCHEMA}) for _, value in sent]
     assert [(event["email"], event["phone"], event["answers"]) for event in decoded] == [(token, None, {})] * 2
     assert decoded[0]["device"] == FixedKeys(KEYS).token(CANARY.encode()).encode()
-    for place in (spooled, repr(broker.log).encode(), all_logged.text.encode(), repr(log.counts()).encode()):
+    # Files that are left after the end are looked at too: those of dead letters are.
+    for place in (
+        spooled,
+        all_bytes(spool),
+        repr(broker.log).encode(),
+        all_logged.text.encode(),
+        repr(log.counts()).encode(),
+    ):
         assert CANARY.encode() not in place
 
 
@@ -142,7 +155,7 @@ def test_keys_come_from_the_environment(
     monkeypatch.setenv("HEADRACE_SERVICE", "web")
     monkeypatch.setenv("HEADRACE_KAFKA", "x")
     path = tmp_path / "keys"
-    path.write_text("k7:" + "A" * 43 + "=")
+    path.write_text("k7:" + "A" * 43 + "=\n")
     monkeypatch.setenv("HEADRACE_PII_KEY_FILE", str(path))
     with EventLog.from_env(make_producer=broker.make_producer) as log:
         assert log.emit(order(email="a@b.c"))

@@ -117,7 +117,8 @@ def test_a_broken_key_file_changes_nothing(tmp_path: Path) -> None:
     path, clock = tmp_path / "keys", Clock()
     path.write_text(line("k1", OLD))
     keys = KeyFile(path, monotonic=clock)
-    for break_it in (path.unlink, lambda: path.write_text("k2:"), lambda: path.write_bytes(b"\xff")):
+    half = line("k2", NEW)[:-5]  # 27 of 32 bytes: long enough for a key
+    for break_it in (path.unlink, lambda: path.write_text(half), lambda: path.write_bytes(b"\xff\n")):
         break_it()
         clock.s += 1.0
         assert keys.token(VALUE) == expected("k1", OLD)

@@ -2,12 +2,14 @@
 
 import json
 import pickle
+import re
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from house.tree import ROOT
 from team_schemas import classes_of, enum, field, record, write
 
 from headrace.cli.schema import command
@@ -311,3 +313,12 @@ def test_errors_from_json_show_no_raw_value(order: Any, wrong: dict[str, Any]) -
     with pytest.raises(InvalidEvent) as caught:
         event_from_json(order, json.loads(json.dumps({"plan": "FREE", "email": "a@b.c", **wrong})))
     assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_documented_labels_are_good() -> None:
+    """The example of docs/events.md breaks no rule."""
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    fields = json.loads(f"[{block.strip().removesuffix(',')}]")
+    assert [each["headrace.pii"] for each in fields] == ["hmac", "drop", "none"]
+    assert rules(record(*fields)) == []

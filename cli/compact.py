@@ -1,0 +1,165 @@
+"""`headrace compact`: many small files of a date into few, while archivers run."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict
+
+import click
+
+from headrace.archiver.clock import SystemClock
+from headrace.archiver.compaction_plan import CompactLimits, Group
+from headrace.archiver.compactor import Compacted, Compactor
+from headrace.archiver.failpoints import COMPACT_FAILPOINTS, Failpoint, no_failpoint, signal_at
+from headrace.replay.reader import unknown_topic
+from headrace.replay.selection import parse_selection
+from headrace.schemas.uuid7 import Uuid7
+
+from .log import table
+from .options import EXIT_WRONG, archive_option
+from .progress import RecordProgress
+from .servers import open_store, reported_errors
+
+COMPACT_VERSION = 1
+MIB = 1 << 20
+
+
+@click.command(name="compact")
+@click.argument("topic")
+@archive_option
+@click.option("--dt", "dates", multiple=True, required=True, metavar="YYYY-MM-DD", help="The date. Repeat for several.")
+@click.option("--dry-run", is_flag=True, help="Show which files would become one, and change nothing.")
+@click.option(
+    "--rows-max", default=1_000_000, show_default=True, type=click.IntRange(2), metavar="ROWS", help="Of a new file."
+)
+@click.option(
+    "--mib-max",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="MIB",
+    help="Of the files that become one. With --rows-max it bounds the memory that this takes.",
+)
+@click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
+def command(
+    topic: str,
+    archive_url: str,
+    dates: tuple[str, ...],
+    dry_run: bool,
+    rows_max: int,
+    mib_max: int,
+    as_json: bool,
+) -> None:
+    """Put the rows of many small files of a date into few, and remove the small ones.
+
+    The records stay the same, each checked against its digest before and after, and so does what a replay gives. It may
+    run beside archivers, beside itself, and be killed at any moment. Two things to know: a snapshot from before (`files
+    --at`, `replay --at`) can't be read any more once its files are gone, and says so; and readers of plain folders may
+    see rows twice for the moment between a new file's upload and the removal of the old ones. `headrace files` never
+    does.
+
+    \b
+    headrace compact pin --dt 2026-11-23 --dry-run
+    headrace compact pin --dt 2026-11-23
+    """
+    with reported_errors():
+        ids, stop = Uuid7(os.urandom), threading.Event()
+        compactor = Compactor(
+            open_store(archive_url),
+            topic,
+            writer=f"{socket.gethostname()}:{os.getpid()}:compact",
+            clock=SystemClock(stop),
+            new_id=lambda: str(uuid.UUID(bytes=ids.next(time.time_ns() // 1_000_000))),
+            limits=CompactLimits(rows_max, mib_max * MIB),
+            failpoint=_failpoint(),
+            is_gone=_is_gone,
+        )
+        wanted = parse_selection(dates=dates).dates
+        plans = {date: compactor.plan(date) for date in wanted}
+        if not compactor.log.state.seq:
+            raise unknown_topic(open_store(archive_url), topic)
+        if dry_run:
+            _show_plans(plans, as_json=as_json)
+            return
+        total = sum(group.rows for groups in plans.values() for group in groups)
+        results: dict[str, Compacted] = {}
+        read = 0
+        with RecordProgress(f"compact {topic}", total) as progress:
+
+            def on_rows(rows: int) -> None:
+                nonlocal read
+                read += rows
+                progress.update(read)
+
+            for date in wanted:
+                results[date] = compactor.run(date, on_rows)
+        _show_results(topic, results, as_json=as_json)
+        if not all(each.may_remove for each in results.values()):
+            raise SystemExit(EXIT_WRONG)
+
+
+def _failpoint() -> Failpoint:
+    """Read HEADRACE_FAILPOINT, for tests: `name:hit` kills this process there."""
+    name, _, hit = os.environ.get("HEADRACE_FAILPOINT", "").partition(":")
+    return signal_at(name, int(hit), signal.SIGKILL) if name in COMPACT_FAILPOINTS else no_failpoint
+
+
+def _is_gone(writer: str) -> bool:
+    """Whether the writer of an intent was a compaction on this host whose process has ended."""
+    host, _, rest = writer.rpartition(":")[0].rpartition(":")
+    if not writer.endswith(":compact") or host != socket.gethostname() or not rest.isdecimal():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _show_plans(plans: dict[str, list[Group]], *, as_json: bool) -> None:
+    if as_json:
+        groups = [
+            {
+                "dt": date,
+                "kind": group.files[0].file.kind,
+                "files": [each.file.key for each in group.files],
+                "rows": group.rows,
+                "bytes": group.bytes,
+            }
+            for date, found in plans.items()
+            for group in found
+        ]
+        click.echo(json.dumps({"version": COMPACT_VERSION, "dry_run": True, "groups": groups}, indent=2))
+        return
+    rows = [
+        (date, group.files[0].file.kind, str(len(group.files)), f"{group.rows:,}", f"{group.bytes:,}")
+        for date, found in plans.items()
+        for group in found
+    ]
+    if rows:
+        for line in table([("dt", "kind", "files", "rows", "bytes"), *rows], right={"files", "rows", "bytes"}):
+            click.echo(line)
+    files = sum(len(group.files) for found in plans.values() for group in found)
+    click.echo(f"{files} files would become {len(rows)}; nothing was changed")
+
+
+def _show_results(topic: str, results: dict[str, Compacted], *, as_json: bool) -> None:
+    if as_json:
+        dates = [{"dt": date, **asdict(each)} for date, each in results.items()]
+        click.echo(json.dumps({"version": COMPACT_VERSION, "topic": topic, "dates": dates}, indent=2))
+        return
+    for date, done in results.items():
+        click.echo(
+            f"{topic} {date}: {done.files_before} files, {done.bytes_before:,} bytes became {done.files_after} files, "
+            f"{done.bytes_after:,} bytes, with the same {done.rows:,} rows"
+        )
+        if done.fenced:
+            click.echo(f"{topic} {date}: {done.fenced} files were left to another compaction, which was faster")
+        if not done.may_remove:
+            click.echo(f"{topic} {date}: the store refuses to remove the old files: run `headrace gc {topic} --delete`")
