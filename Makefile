@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate lint bench clean
+.PHONY: help demo test simulate lint bench chaos soak clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
@@ -55,6 +55,12 @@ lint: $(VENV)/.installed-dev ## style, types, and who may import whom
 
 bench: $(VENV)/.installed ## the benchmarks, as ratios from one run
 	@$(BIN)/python bench/run.py $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## kill, pause and cut off real archivers for 40 minutes; then judge what they archived
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+soak: $(VENV)/.installed-dev ## an archiver for 30 minutes with a fault every 10 seconds: do memory, files, threads grow?
+	@PYTHONPATH=tests $(BIN)/python -m chaos --soak --minutes 30 $(ARGS)
 
 clean: ## remove the virtual environments, caches and builds
 	rm -rf $(VENV) localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -21,6 +21,8 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from .object_store import (
     ObjectInfo,
@@ -48,6 +50,9 @@ DENIED = {
 }
 EXISTS = {"PreconditionFailed", "412"}
 CONTENTION = {"ConditionalRequestConflict", "OperationAborted", "409"}
+# No answer, or none that can be understood. An answer that says what went wrong may itself be cut short; boto3 then
+# lets its HTTP library's or its parser's own exception through.
+NO_ANSWER = (BotoCoreError, HTTPError, ResponseParserError)
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 FETCH_THREADS = 16
@@ -107,7 +112,7 @@ class S3Store:
             if _code(error) in EXISTS:
                 return False
             raise self._put_error(key, error) from error
-        except BotoCoreError as error:
+        except NO_ANSWER as error:
             raise self._put_error(key, error) from error
         return True
 
@@ -115,7 +120,7 @@ class S3Store:
         """Write or overwrite; see ObjectStore."""
         try:
             self._put(key, body)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, *NO_ANSWER) as error:
             raise self._put_error(key, error) from error
 
     def _put(self, key: str, body: bytes, **condition: Any) -> None:
@@ -149,7 +154,7 @@ class S3Store:
         try:
             answer = self._reader.get_object(Bucket=self.bucket, Key=self._root + key, **options)
             body = answer["Body"].read()
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, *NO_ANSWER) as error:
             raise self._read_error("reading", key, error) from error
         if len(body) != answer["ContentLength"]:
             message = f"reading {self.url}/{key}: got {len(body)} of {answer['ContentLength']} bytes; try again"
@@ -160,7 +165,7 @@ class S3Store:
         """Return the object's size in bytes."""
         try:
             return self._reader.head_object(Bucket=self.bucket, Key=self._root + key)["ContentLength"]
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, *NO_ANSWER) as error:
             raise self._read_error("looking at", key, error) from error
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -170,7 +175,7 @@ class S3Store:
             for page in pages:
                 for item in page.get("Contents", []):
                     yield ObjectInfo(item["Key"][len(self._root) :], item["Size"])
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, *NO_ANSWER) as error:
             raise self._read_error("listing", prefix, error) from error
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -178,7 +183,7 @@ class S3Store:
         for key in keys:
             try:
                 self._reader.delete_object(Bucket=self.bucket, Key=self._root + key)
-            except (ClientError, BotoCoreError) as error:
+            except (ClientError, *NO_ANSWER) as error:
                 raise self._read_error("deleting", key, error) from error
 
     def _put_error(self, key: str, error: Exception) -> StoreError:

@@ -24,7 +24,7 @@ from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
-from headrace.schemas.catalog import builtin
+from headrace.schemas.catalog import builtin, topic_of
 
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
 
@@ -192,12 +192,10 @@ def _settings(
 ) -> tuple[TopicSettings, ...]:
     """Return the settings of what to archive; end with a usage error for a topic that is not there."""
     if not topics and not raw_topics:
-        topics = tuple(name for name in builtin().types() if name in present)
+        known = [topic_of(event_type) for event_type in builtin().types()]
+        topics = tuple(name for name in known if name in present)
         if not topics:
-            fail(
-                f"Kafka at {kafka} has none of the topics {', '.join(builtin().types())}; name one by --topic",
-                EXIT_USAGE,
-            )
+            fail(f"Kafka at {kafka} has none of the topics {', '.join(known)}; name one by --topic", EXIT_USAGE)
     for topic in (*topics, *raw_topics):
         if topic not in present:
             names = ", ".join(sorted(present)) or "none at all"
@@ -220,12 +218,15 @@ def _until_idle(
 
 
 def _failpoint(worker: int) -> tuple[str, int, int] | None:
-    """Read HEADRACE_FAILPOINT, for tests: `name:hit` kills worker 0 there, `name:hit:worker` another one."""
-    text = os.environ.get("HEADRACE_FAILPOINT")
-    if not text:
-        return None
-    name, hit, *of = text.split(":")
+    """Read HEADRACE_FAILPOINT, for tests: `NAME:HIT[:WORKER[:SIGNAL]]`, several with commas between them.
+
+    Worker 0 is meant where none is named, and SIGKILL where no other signal is.
+    """
     known = (*FAILPOINTS, *UPKEEP_FAILPOINTS)
-    if name not in known:
-        raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(known)}")
-    return (name, int(hit), signal.SIGKILL) if worker == int(of[0] if of else 0) else None
+    for text in filter(None, os.environ.get("HEADRACE_FAILPOINT", "").split(",")):
+        name, hit, *more = text.split(":")
+        if name not in known:
+            raise ValueError(f"HEADRACE_FAILPOINT names {name!r}; there are: {', '.join(known)}")
+        if worker == int(more[0] if more else 0):
+            return name, int(hit), signal.Signals[more[1]] if len(more) > 1 else signal.SIGKILL
+    return None

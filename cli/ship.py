@@ -1,19 +1,23 @@
 """`headrace ship DIR`: delivers what apps have in a spool folder to Kafka, as a process of its own."""
 
+import functools
 import json
 import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from confluent_kafka import KafkaException
 
 from headrace.producer.environment import limits_from
 from headrace.producer.kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
+from headrace.producer.shipping_here import shipper_maker
+from headrace.producer.spool.resending import Resending
 from headrace.producer.spool.shipping import Shipping
 
 from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option
@@ -28,6 +32,8 @@ _EXIT_INTERRUPTED = 130
     "--kafka-config", metavar="JSON", default="{}", envvar="HEADRACE_KAFKA_CONFIG", show_envvar=True,
     help="A JSON object of librdkafka settings: security, tuning.",
 )  # fmt: skip
+@click.option("--dead-letters", is_flag=True, help="Send what was put aside again, and end. `headrace spool` shows it.")
+@click.option("--reason", help="With --dead-letters: only those of one reason, such as oversize.")
 @click.option(
     "--until-empty", is_flag=True, help="End when all that is there is delivered, instead of waiting for more."
 )
@@ -35,7 +41,15 @@ _EXIT_INTERRUPTED = 130
     "--grace", "grace_s", type=click.FloatRange(0), default=5.0, show_default=True, metavar="SECONDS",
     help="How long to wait at the end for what is on its way to Kafka.",
 )  # fmt: skip
-def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grace_s: float) -> None:
+def command(
+    folder: Path,
+    kafka: str,
+    kafka_config: str,
+    dead_letters: bool,
+    reason: str | None,
+    until_empty: bool,
+    grace_s: float,
+) -> None:
     """Deliver the events in the spool folder DIR to Kafka: of all its services and processes, living and dead.
 
     Living processes are those with EventLog(spool=DIR, ship="separate"), or HEADRACE_SHIP=separate: they only write to
@@ -46,11 +60,17 @@ def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grac
     Events older than HEADRACE_SPOOL_AGE_S_MAX (7 days) are dropped instead of sent. What changes is said on standard
     error, a line each. SIGTERM and Ctrl-C end it within the grace.
 
-    Exit codes: 0 ended by SIGTERM, or empty and nothing was lost; 1 with --until-empty: ended before that, or events
-    were lost (expired, damaged, refused by Kafka); 2 DIR is no spool; 130 Ctrl-C.
+    With --dead-letters it delivers nothing else: it sends again what was put aside because it was too large or Kafka
+    refused it, once the cause is gone. What is refused again stays where it was.
+
+    Exit codes: 0 ended by SIGTERM, or empty and nothing was lost; 1 with --until-empty or --dead-letters: ended before
+    that, or events were lost (expired, damaged) or put aside; 2 DIR is no spool; 130 Ctrl-C.
     """
+    if reason is not None and not dead_letters:
+        fail("--reason goes with --dead-letters", EXIT_USAGE)
     # What matters of it is said here.
     logging.getLogger("headrace.producer").setLevel(logging.CRITICAL)
+    say = functools.partial(click.echo, err=True)
     try:
         config = producer_config("ship", kafka) | _settings(kafka_config)
         connect(config)  # so that a setting that cannot work is told at once
@@ -61,7 +81,7 @@ def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grac
             in_flight_records_max=IN_FLIGHT_RECORDS_MAX,
             limits=limits_from(os.environ),
             grace_s=grace_s,
-            say=lambda text: click.echo(text, err=True),
+            say=say,
             clock_ns=time.time_ns,
             monotonic=time.monotonic,
         )
@@ -71,22 +91,38 @@ def command(folder: Path, kafka: str, kafka_config: str, until_empty: bool, grac
         fail(str(error), EXIT_USAGE)
     except KafkaException as error:
         fail(f"--kafka-config, or --kafka: {error.args[0].str()}", EXIT_USAGE)
-    caught: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-        shipping.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    click.echo(f"shipping {folder} to {kafka}", err=True)
+    if dead_letters:
+        make = shipper_maker("ship", kafka, _settings(kafka_config), None, time.monotonic)
+        resending = Resending(folder.absolute(), reason=reason, make_shipper=make, say=say, clock_ns=time.time_ns)
+        caught = _caught(resending.stop)
+        resending.run()
+        say(f"{resending.sent:,} dead letters sent, {resending.left:,} left")
+        _end(caught, wrong=resending.left > 0)
+    caught = _caught(shipping.stop)
+    say(f"shipping {folder} to {kafka}")
     empty = shipping.run(until_empty=until_empty)
     lost = "".join(f", {count:,} {reason}" for reason, count in shipping.lost.items())
-    click.echo(f"{shipping.queue.delivered:,} events delivered{lost}{'' if empty else '; more wait'}", err=True)
+    say(f"{shipping.queue.delivered:,} events delivered{lost}{'' if empty else '; more wait'}")
+    _end(caught, wrong=until_empty and (not empty or bool(lost)))
+
+
+def _caught(stop: Callable[[], None]) -> list[int]:
+    """Have SIGTERM and Ctrl-C call `stop`; return the list of those that came."""
+    caught: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return caught
+
+
+def _end(caught: list[int], *, wrong: bool) -> NoReturn:
     if signal.SIGINT in caught:
         raise SystemExit(_EXIT_INTERRUPTED)
-    if until_empty and (not empty or lost):
-        raise SystemExit(EXIT_WRONG)
+    raise SystemExit(EXIT_WRONG if wrong else 0)
 
 
 def _settings(text: str) -> dict[str, Any]:

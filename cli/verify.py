@@ -16,6 +16,7 @@ from headrace.replay.verify import verify_archive
 from headrace.replay.verify_kafka import compare_with_kafka
 from headrace.replay.verify_receipt import verify_receipt
 
+from . import verify_audit
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
 from .servers import open_store, reported_errors
@@ -44,6 +45,17 @@ LEFTOVERS_SHOWN = 5
 )
 @click.option("--target-kafka", metavar="HOST:PORT[,...]", help="--receipt: the target's cluster, if not --kafka.")
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group in Kafka.")
+@click.option(
+    "--audit", is_flag=True, help="Reconcile with the audit events instead: name what was emitted and never arrived."
+)
+@click.option(
+    "--spool",
+    "spools",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="With --audit: look for what is missing in a spool of this host too. Repeat for several.",
+)
 @click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
 def command(
     topic: str | None,
@@ -54,6 +66,8 @@ def command(
     receipt: str | None,
     target_kafka: str | None,
     group: str,
+    audit: bool,
+    spools: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Check a topic's log, objects, digests and gaps; exit 1 and name each thing that is wrong.
@@ -62,8 +76,13 @@ def command(
     records restored from it have the digests in the log; that no offset is there twice or missing without a recorded
     gap. Objects that no commit names (left by a crash before its commit) are counted, and are not wrong.
 
+    With --audit it checks something else: that each event that was emitted is archived, or who dropped it and why, by
+    the sessions' own accounts in headrace.audit. With --kafka it knows better what is not archived yet. Exit 1 names
+    each hole by session and number.
+
     \b
     headrace verify pin
+    headrace verify pin --audit
     headrace verify pin --against-kafka
     headrace verify pin --json | jq .findings
     headrace verify --receipt 0d1f9f6e1c1e4f43a5cf2b1e
@@ -78,6 +97,13 @@ def command(
         if against_kafka and kafka is None:
             raise RequestRefused("--against-kafka needs --kafka, or HEADRACE_KAFKA in the environment")
         store = open_store(archive_url)
+        if audit:
+            if head or against_kafka:
+                raise RequestRefused("--audit is a check of its own: leave out --head and --against-kafka")
+            verify_audit.run(store, topic, kafka=kafka, spools=spools, as_json=as_json)
+            return
+        if spools:
+            raise RequestRefused("--spool is for --audit: without it nothing of a spool is looked at")
         with RecordProgress(f"verify {topic}") as progress:
             report, state = verify_archive(
                 store, topic, head=noted, on_progress=lambda done, total: progress.update(done.rows, total)

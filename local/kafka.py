@@ -60,6 +60,8 @@ log.initial.task.delay.ms=500
 log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=16777216
 log.retention.check.interval.ms=2000
+# What DeleteRecords removed stays removed when the broker is killed more than a second later.
+log.flush.start.offset.checkpoint.interval.ms=1000
 log.segment.delete.delay.ms=1000
 log.index.size.max.bytes=2097152
 num.network.threads=2

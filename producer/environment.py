@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from .spool.limits import SpoolLimits
+from .statsd import StatsD
 
 _LIMITS = {
     "HEADRACE_SPOOL_BYTES_MAX": ("bytes_max", int),
     "HEADRACE_SPOOL_AGE_S_MAX": ("age_s_max", float),
     "HEADRACE_SPOOL_FREE_BYTES_MIN": ("free_bytes_min", int),
     "HEADRACE_SPOOL_SEGMENT_BYTES": ("segment_bytes", int),
+    "HEADRACE_SPOOL_DEAD_LETTER_BYTES_MAX": ("dead_letter_bytes_max", int),
     "HEADRACE_SPOOL_CLASSES": ("classes", dict),
 }
 _SHIP = {"": "here", "here": "here", "separate": "separate"}
@@ -29,9 +31,11 @@ def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
         "spool": env.get("HEADRACE_SPOOL") or None,
         "spool_limits": limits_from(env),
         "ship": _SHIP[ship],
+        "audit": env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes"),
+        "statsd": StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None,
     }
     if env.get("HEADRACE_KAFKA_CONFIG"):
-        settings["kafka_config"] = _object("HEADRACE_KAFKA_CONFIG", env["HEADRACE_KAFKA_CONFIG"])
+        settings["kafka_config"] = _kafka_config("HEADRACE_KAFKA_CONFIG", env["HEADRACE_KAFKA_CONFIG"])
     return settings
 
 
@@ -56,6 +60,17 @@ def limits_from(env: Mapping[str, str]) -> SpoolLimits:
 
 def _object(variable: str, text: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError) as error:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{variable} must be a JSON object of settings: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{variable} must be a JSON object of settings, not a {type(found).__name__}")
+    return found
+
+
+def _kafka_config(variable: str, text: str) -> dict[str, Any]:
+    settings = _object(variable, text)
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{variable}: the value of {name!r} must be a text, a number, true or false")
+    return settings

@@ -13,6 +13,8 @@ from headrace.schemas.event import ID_BYTES, Event
 from headrace.schemas.personal import PersonalEvent
 
 from . import forks
+from .audited_log import process_log
+from .auditing import AuditSettings
 from .counts import Counts
 from .environment import settings_from
 from .exits import close_at_exit, close_at_multiprocessing_exit
@@ -63,6 +65,7 @@ class EventLog:
         event_bytes_max: int = 900_000,
         close_timeout_s: float = 5.0,
         kafka_config: Mapping[str, Any] | None = None,
+        audit: bool | AuditSettings = False,
         pii_keys: PiiKeys | Mapping[str, bytes] | str | os.PathLike[str] | None = None,
         trace_id: Callable[[], bytes | None] = current_trace_id,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -77,6 +80,7 @@ class EventLog:
         `kafka` is the bootstrap servers; `kafka_config` adds or overrides librdkafka settings (security, tuning).
         `ship="separate"` needs no Kafka, but a `spool`: `headrace ship` delivers what is in it, and this process never
         loads the Kafka client.
+        `audit` sends audit events to the topic headrace.audit, which must exist.
         `pii_keys` protects fields labelled hmac: keys by id, the first for new events, or the path of a key file.
         """
         if not service:
@@ -117,6 +121,7 @@ class EventLog:
 
             self._make_shipper = shipper_maker(service, kafka, kafka_config or {}, make_producer, monotonic)
         self._threads = real_threads()
+        self._audit = (AuditSettings() if audit else None) if isinstance(audit, bool) else audit
         self._pii = as_keys(pii_keys)
         self._trace_id = trace_id
         self._clock_ns = clock_ns
@@ -135,9 +140,9 @@ class EventLog:
 
         HEADRACE_SERVICE, HEADRACE_KAFKA (both needed, but no HEADRACE_KAFKA where HEADRACE_SHIP is `separate`),
         HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0), HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings),
-        HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_SHIP (`here` or `separate`), HEADRACE_SPOOL, and its
-        bounds: HEADRACE_SPOOL_BYTES_MAX, _AGE_S_MAX, _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). Raises
-        ValueError.
+        HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_AUDIT (1 or 0), HEADRACE_STATSD (HOST:PORT),
+        HEADRACE_SHIP (`here` or `separate`), HEADRACE_SPOOL, and its bounds: HEADRACE_SPOOL_BYTES_MAX, _AGE_S_MAX,
+        _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). Raises ValueError.
         """
         settings = settings_from(os.environ)
         if "pii_keys" not in overrides:
@@ -146,7 +151,11 @@ class EventLog:
         for name in ("service",) if settings["ship"] == "separate" else ("service", "kafka"):
             if not settings[name]:
                 raise ValueError(f"HEADRACE_{name.upper()} is not set, and {name} was not given")
-        return cls(**settings)
+        statsd = settings.pop("statsd")
+        log = cls(**settings)
+        if statsd is not None:
+            log.report_to(statsd)
+        return log
 
     def emit(self, event: Event | Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Accept one event for delivery; return whether it was accepted. Never waits, never raises unless strict.
@@ -187,8 +196,8 @@ class EventLog:
             if self._block_s_max and process.queue.full(event.TYPE):
                 self._wait_for_room(process, event.TYPE)
             return process.put(event, self._trace_id())
-        except Exception:
-            process.drop(reason)
+        except Exception as error:
+            process.put_aside(reason, event, kwargs, error, self._trace_id() if reason == "oversize" else None)
             raise
 
     def _wait_for_room(self, process: ProcessLog, event_type: str) -> None:
@@ -206,7 +215,7 @@ class EventLog:
         process = self._process
         if process is None or process.generation != forks.generation():
             return True
-        target = process.accepted
+        target = process.appended
         deadline = self._monotonic() + timeout_s
         while True:
             if process.queue.depth()[0] == 0 or process.shipper.delivered_to >= target:
@@ -236,11 +245,12 @@ class EventLog:
             done = process.queue.durability == "disk" or process.queue.depth()[0] == 0
         else:
             done = self.flush(timeout_s)
+        if first:
+            process.close_account(lambda: self.flush(max(deadline - self._monotonic(), 0.5)), done=done)
         left = max(deadline - self._monotonic(), 0.5)
         process.stop(left, self._monotonic, lambda: self._sleep(_POLL_S))
         if first and process.queue.durability == "memory":
-            for _ in range(process.queue.depth()[0]):
-                process.drop("undelivered")
+            process.drop_undelivered()
         process.reporter.stop(max(deadline - self._monotonic(), 0.5), self._monotonic, lambda: self._sleep(_POLL_S))
         return done
 
@@ -309,13 +319,14 @@ class EventLog:
             queue, adopter = open_queue(self._spool, self._host, session_id, make_shipper, **clocks)
         if queue is None:
             queue = MemoryQueue(queue_records_max=self._queue_records_max, queue_bytes_max=self._queue_bytes_max)
-        process = ProcessLog(
+        process = process_log(
+            self._audit,
+            queue,
+            make_shipper or Keeper,
             generation=generation,
             service=self._service,
             host=self._host,
             topic_of=self._topic_of,
-            queue=queue,
-            make_sender=functools.partial(make_shipper or Keeper, queue),
             adopter=adopter,
             session_id=session_id,
             threads=self._threads,

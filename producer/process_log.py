@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from headrace.schemas.event import ID_BYTES, Envelope, Event
 from headrace.schemas.uuid7 import Uuid7
@@ -15,6 +16,8 @@ from headrace.schemas.uuid7 import Uuid7
 from .counts import Counts
 from .forecast import Forecast
 from .greenlets import Threads, real_threads
+from .letter import Letter, unmade
+from .oversize import Aside
 from .queues import Queue
 from .readings import Readings, Sink
 from .record import Record
@@ -29,6 +32,9 @@ _MOVE_RECORDS = 100
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
 
+Item = tuple[Event, bytes | None] | str | Event
+"""What comes in under the lock: an event with its trace, the reason of a drop, or an event of our own."""
+
 
 class ProcessLog:
     """Numbers, encodes and queues the events of one process, and ships them on a thread of its own."""
@@ -41,7 +47,7 @@ class ProcessLog:
         host: str,
         topic_of: Callable[[str], str],
         queue: Queue,
-        make_sender: Callable[[Callable[[int, Record, str], None]], Sender],
+        make_sender: Callable[[Callable[[Letter], None]], Sender],
         adopter: Adopter | None = None,
         session_id: bytes | None = None,
         threads: Threads | None = None,
@@ -59,18 +65,19 @@ class ProcessLog:
         self._topic_of = topic_of
         self._clock_ns = clock_ns
         self._ids = Uuid7(randomness)
-        self._seqs: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
+        """The last number of each topic."""
         self._topics: dict[str, str] = {}  # by event type
         self._lock = self._threads.make_rlock()
         self._busy = False
-        self._side: deque[tuple[Event, bytes | None] | str] = deque()
+        self._side: deque[Item] = deque()
         self._started = False
         self._let_go = False
         self._inline = self._threads.make_lock()
         self._monotonic = monotonic
         self._forecast = Forecast()
         self._forecasting = self._threads.make_lock()
-        self.reporter = Reporter(sinks, self.readings)
+        self.reporter = Reporter(sinks, self.readings, self._threads)
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self.closed = False
@@ -103,7 +110,25 @@ class ProcessLog:
             if self._side:
                 self._take_side()
 
-    def _refused(self, _position: int, _record: Record, _error: str) -> None:
+    def put_aside(
+        self, reason: str, what: object, values: dict[str, Any], error: Exception, trace_id: bytes | None
+    ) -> None:
+        """Count an event that cannot be accepted, and have it kept as a dead letter: whole if it is too large."""
+        if reason == "oversize" and isinstance(what, Event):
+            with self._lock:
+                if not self._busy:
+                    self._busy = True
+                    try:
+                        self._queue_event(what, trace_id, to=Aside(self.queue, str(error)))
+                    finally:
+                        self._busy = False
+                    if self._side:
+                        self._take_side()
+                    return
+        self.drop(reason)
+        self.queue.put_aside(unmade(reason, what, values, error))
+
+    def _refused(self, _letter: Letter) -> None:
         """Count an event that Kafka refused for good."""
         self.drop("refused")
 
@@ -116,7 +141,7 @@ class ProcessLog:
                     batch = self.queue.read(_MOVE_RECORDS)
                     for position, record in batch:
                         if not queue.append(record, force=True):
-                            self._count(queue.refusal)
+                            self._not_queued(record.topic, record.seq, queue.refusal)
                         self.queue.ack(position)
                     if not batch:
                         self.queue = queue
@@ -126,7 +151,7 @@ class ProcessLog:
             if not batch:
                 return
 
-    def _aside(self, item: tuple[Event, bytes | None] | str) -> bool:
+    def _aside(self, item: Item) -> bool:
         if len(self._side) >= _SIDE_MAX:
             return False
         self._side.append(item)
@@ -141,15 +166,19 @@ class ProcessLog:
                     item = self._side.popleft()
                     if isinstance(item, str):
                         self._count(item)
-                    else:
+                    elif isinstance(item, tuple):
                         self._queue_event(*item, force=True)
+                    else:
+                        self._queue_own(item)
             finally:
                 self._busy = False
 
     def _count(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
+    def _queue_event(
+        self, event: Event, trace_id: bytes | None, *, force: bool = False, to: Queue | None = None
+    ) -> bool:
         if self.closed:
             self._count("closed")
             return False
@@ -162,8 +191,8 @@ class ProcessLog:
             timestamp_ms = kafka_timestamp_ms(occurred_us // 1000, now_ms)
         topic = self._topics.get(event.TYPE) or self._topics.setdefault(event.TYPE, self._topic_of(event.TYPE))
         # A refused event uses up its number: whoever reads the topic sees the hole, not only who reads our counters.
-        seq = self._seqs.get(topic, 0) + 1
-        self._seqs[topic] = seq
+        seq = self.seqs.get(topic, 0) + 1
+        self.seqs[topic] = seq
         envelope = self.envelope
         record = Record(
             topic,
@@ -174,8 +203,9 @@ class ProcessLog:
             event.SCHEMA,
             event.TYPE,
         )
-        if not self.queue.append(record, force=force):
-            self._count(self.queue.refusal)
+        queue = to or self.queue
+        if not queue.append(record, force=force):
+            self._not_queued(topic, seq, queue.refusal)
             return False
         self.accepted += 1
         if not self._started:
@@ -183,6 +213,19 @@ class ProcessLog:
         if self.shipper.idle:
             self.shipper.nudge()
         return True
+
+    def _not_queued(self, topic: str, seq: int, reason: str) -> None:  # noqa: ARG002 - for those that keep accounts
+        """Count an event that was given its number, and was refused by the queue."""
+        self._count(reason)
+
+    def _queue_own(self, event: Event) -> bool:
+        """Queue an event of our own."""
+        raise NotImplementedError(f"{event!r}: only audited logs have events of their own")
+
+    @property
+    def appended(self) -> int:
+        """How many records were queued."""
+        return self.accepted
 
     def _start(self) -> None:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
@@ -206,6 +249,15 @@ class ProcessLog:
         """Do one step of shipping on the calling thread: for when no thread can be started any more."""
         with self._inline:
             self.shipper.advance()
+
+    def close_account(self, flush: Callable[[], bool], *, done: bool) -> None:
+        """Do what is left before the threads end, now that no event is accepted any more; `done`: all are delivered.
+        For those that keep accounts."""
+
+    def drop_undelivered(self) -> None:
+        """Count what waits in memory as lost."""
+        for _ in range(self.counts().queued):
+            self.drop("undelivered")
 
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
         """End the threads and let go of the queue. What a thread that does not end in time holds is left as it is."""

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from .forecast import CLASSES, Level
+from .letter import Letter
 from .record import Record
 
 
@@ -42,6 +43,12 @@ class Queue(Protocol):
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""
+
+    def put_aside(self, letter: Letter) -> None:
+        """Keep an event that was not accepted as a dead letter, as far as possible. Any thread may call it."""
+
+    def refused(self, position: int, letter: Letter) -> None:
+        """Keep a record that was read and cannot be delivered as a dead letter, before it is acknowledged."""
 
     def full(self, event_type: str = "") -> bool:
         """Tell whether append() would refuse an event of this type now."""
@@ -124,6 +131,18 @@ class MemoryQueue:
         held = sorted(self._read.items(), reverse=True)
         self._read.clear()
         self._unread.extendleft(held)
+
+    def unread(self) -> list[tuple[str, int]]:
+        """Return topic and number of what was never read. For the end, when nothing is appended any more."""
+        with contextlib.suppress(RuntimeError):  # the reading side is at work: what it takes now, it also counts
+            return [(record.topic, record.seq) for _, record in self._unread]
+        return []
+
+    def put_aside(self, letter: Letter) -> None:
+        """Do nothing: what lies in memory only would be lost all the same, so it is only counted."""
+
+    def refused(self, position: int, letter: Letter) -> None:
+        """Do nothing."""
 
     def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's; all types are alike here
         """Tell whether a bound is reached."""

@@ -4,12 +4,11 @@ A sink that hangs or fails holds up nothing but its own kind: not emit(), not th
 as it was told to wait.
 """
 
-import _thread
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 
+from .greenlets import Threads, real_threads
 from .readings import Readings, Sink
 
 INTERVAL_S = 1.0
@@ -20,25 +19,37 @@ class Reporter:
     """Reports one process's readings until stop(). Without sinks it has no thread."""
 
     def __init__(
-        self, sinks: Sequence[Sink], readings: Callable[[], Readings], *, interval_s: float = INTERVAL_S
+        self,
+        sinks: Sequence[Sink],
+        readings: Callable[[], Readings],
+        threads: Threads | None = None,
+        *,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         """Keep the list of sinks itself: it may grow."""
+        self._threads = threads or real_threads()
         self._sinks = sinks
+        self._own: list[Sink] = []
         self._readings = readings
         self._interval_s = interval_s
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._wake = self._threads.make_lock()
+        self._wake.acquire()
         self._started = False
         self._stop = False
         self._failing: set[int] = set()
         self.stopped = False
 
+    def also(self, sink: Sink) -> None:
+        """Report to a sink that is this process's alone, and before all others."""
+        self._own.append(sink)
+
     def start(self) -> None:
         """Start the thread, if there is something to do, and none yet. Uses no lock of the threading module."""
-        if self._started or not self._sinks:
+        if self._started or not (self._sinks or self._own):
             return
         self._started = True
         try:
-            _thread.start_new_thread(self.run, ())
+            self._threads.start(self.run, ())
         except RuntimeError:
             self._started = False  # at exit, when no thread can be started any more
 
@@ -46,15 +57,14 @@ class Reporter:
         """Report until stop(), and once more then; never raises."""
         while not self._stop:
             self.report(last=False)
-            with contextlib.suppress(Empty):
-                self._wake.get(timeout=self._interval_s)
+            self._wake.acquire(timeout=self._interval_s)
         self.report(last=True)
         self.stopped = True
 
     def report(self, *, last: bool) -> None:
         """Give all sinks the readings of now. One that raises is named in the log once, and tried again."""
         readings = self._readings()
-        for sink in list(self._sinks):
+        for sink in (*self._own, *self._sinks):
             try:
                 sink.report(readings, last=last)
             except Exception as error:  # noqa: BLE001 - the other sinks must still hear
@@ -65,7 +75,8 @@ class Reporter:
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
         """Have it report a last time and end; wait for that at most `grace_s`."""
         self._stop = True
-        self._wake.put(None)
+        with contextlib.suppress(RuntimeError):  # it was stopped before
+            self._wake.release()
         end = monotonic() + grace_s
         while self._started and not self.stopped and monotonic() < end:
             pause()

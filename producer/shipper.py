@@ -20,6 +20,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from . import forks
+from .letter import Letter, refused
 from .queues import Queue
 from .record import Record
 
@@ -63,7 +64,7 @@ class Shipper:
         queue: Queue,
         config: Mapping[str, Any],
         make_producer: ProducerFactory,
-        on_refused: Callable[[int, Record, str], None],
+        on_refused: Callable[[Letter], None],
         in_flight_records_max: int,
         drain_timeout_s: float = 10.0,
         topic_retry_s: float = 5.0,
@@ -225,7 +226,9 @@ class Shipper:
             self._fail(error)
         elif self._single_until >= 0:
             self._noted(f"topic {record.topic}: an event was refused for good and dropped: {error.str()}")
-            self._on_refused(position, record, f"{error.name()}: {error.str()}")
+            letter = refused(record, f"{error.name()}: {error.str()}")
+            self._queue.refused(position, letter)
+            self._on_refused(letter)
             self._queue.ack(position)
         else:
             self._single_until = self._highest

@@ -5,11 +5,11 @@ from typing import Any
 
 from .greenlets import patched_by
 from .kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
+from .letter import Letter
 from .queues import Queue
-from .record import Record
 from .shipper import ProducerFactory, Shipper
 
-MakeShipper = Callable[[Queue, Callable[[int, Record, str], None]], Shipper]
+MakeShipper = Callable[[Queue, Callable[[Letter], None]], Shipper]
 
 
 def shipper_maker(
@@ -30,7 +30,7 @@ def shipper_maker(
         )
     config = producer_config(service, kafka) | dict(kafka_config)
 
-    def make(queue: Queue, on_refused: Callable[[int, Record, str], None]) -> Shipper:
+    def make(queue: Queue, on_refused: Callable[[Letter], None]) -> Shipper:
         return Shipper(
             queue=queue,
             config=config,

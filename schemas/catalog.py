@@ -10,6 +10,9 @@ from pathlib import Path
 from .canonical import wire_text
 from .folder import SchemaFolder, read_folder
 
+AUDIT_TOPIC = "headrace.audit"
+"""The topic of audit events; it has no prefix, as one account covers all topics."""
+
 
 class SchemaCatalog:
     """Schema texts by fingerprint, and the types by name. Immutable."""
@@ -33,6 +36,11 @@ class SchemaCatalog:
     def current_text(self, event_type: str) -> str | None:
         """Return the text of a type's current schema, or None for a type that is not here."""
         return self._types.get(event_type)
+
+
+def topic_of(event_type: str) -> str:
+    """Return the topic that a type's events go to where nothing else is configured: the type's name, mostly."""
+    return AUDIT_TOPIC if event_type == "audit" else event_type
 
 
 def from_folder(folder: SchemaFolder) -> SchemaCatalog:

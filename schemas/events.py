@@ -22,6 +22,193 @@ _date, _datetime = date, datetime
 _L, _M = _b.LAST, _b.MORE
 
 
+AuditReporter = Literal["UNKNOWN", "OWN", "ADOPTER"]
+_AuditReporter = _b.symbol_table(('UNKNOWN', 'OWN', 'ADOPTER'))
+AuditDurability = Literal["UNKNOWN", "MEMORY", "DISK"]
+_AuditDurability = _b.symbol_table(('UNKNOWN', 'MEMORY', 'DISK'))
+_AuditGroup11 = _c.Group(('dropped', 'map', _b.put_long), ('lost_from', 'array', _b.put_long), ('lost_to', 'array', _b.put_long), ('lost_reason', 'array', _b.put_string), ('dropped_elsewhere', 'map', _b.put_long))
+
+
+class Audit(Event):
+    """What became of the numbers of one session in one topic, as far as its reporter knows."""
+
+    __slots__ = ()
+    TYPE = 'audit'
+    FIELDS = ('about_session', 'about_topic', 'reporter', 'closed', 'durability', 'since', 'first_seq', 'last_seq', 'accepted', 'acked', 'waiting', 'dropped', 'lost_from', 'lost_to', 'lost_reason', 'dropped_elsewhere', 'seconds_until_drop')
+    FINGERPRINT = bytes.fromhex('4fbb3c3800332725')
+    SCHEMA = '{"type":"record","name":"Audit","namespace":"headrace","key":"about_session","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"about_session","type":{"type":"fixed","name":"AboutSession","size":16}},{"name":"about_topic","type":"string"},{"name":"reporter","type":{"type":"enum","name":"AuditReporter","symbols":["UNKNOWN","OWN","ADOPTER"],"default":"UNKNOWN"}},{"name":"closed","type":"boolean"},{"name":"durability","type":{"type":"enum","name":"AuditDurability","symbols":["UNKNOWN","MEMORY","DISK"],"default":"UNKNOWN"}},{"name":"since","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"first_seq","type":"long"},{"name":"last_seq","type":"long"},{"name":"accepted","type":"long"},{"name":"acked","type":"long"},{"name":"waiting","type":"long"},{"name":"dropped","type":{"type":"map","values":"long"}},{"name":"lost_from","type":{"type":"array","items":"long"}},{"name":"lost_to","type":{"type":"array","items":"long"}},{"name":"lost_reason","type":{"type":"array","items":"string"}},{"name":"dropped_elsewhere","type":{"type":"map","values":"long"}},{"name":"seconds_until_drop","type":["null","double"],"default":null}]}'
+
+    def __init__(
+        self,
+        *,
+        about_session: bytes,
+        about_topic: str,
+        reporter: AuditReporter,
+        closed: bool,
+        durability: AuditDurability,
+        since: datetime,
+        first_seq: int,
+        last_seq: int,
+        accepted: int,
+        acked: int,
+        waiting: int,
+        dropped: Mapping[str, int],
+        lost_from: Sequence[int],
+        lost_to: Sequence[int],
+        lost_reason: Sequence[str],
+        dropped_elsewhere: Mapping[str, int],
+        seconds_until_drop: float | None = None,
+        occurred_at: datetime | None = None,
+        trace_id: bytes | None = None,
+    ) -> None:
+        _0 = _b.put_fixed("audit.about_session", about_session, 16)
+        _1 = _b.put_string("audit.about_topic", about_topic)
+        if _type(reporter) is _str and reporter in _AuditReporter:
+            _2 = _AuditReporter[reporter]
+        else:
+            _2 = _b.put_symbol("audit.reporter", reporter, _AuditReporter)
+        if closed is True or closed is False:
+            _3 = b"\x01" if closed else b"\x00"
+        else:
+            _3 = _b.put_boolean("audit.closed", closed)
+        if _type(durability) is _str and durability in _AuditDurability:
+            _4 = _AuditDurability[durability]
+        else:
+            _4 = _b.put_symbol("audit.durability", durability, _AuditDurability)
+        _5 = _b.put_timestamp_micros("audit.since", since)
+        if _type(first_seq) is _int and -9223372036854775808 <= first_seq <= 9223372036854775807:
+            _n = first_seq << 1 if first_seq >= 0 else ~(first_seq << 1)
+            _6 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(first_seq)
+        else:
+            _6 = _b.put_long("audit.first_seq", first_seq)
+        if _type(last_seq) is _int and -9223372036854775808 <= last_seq <= 9223372036854775807:
+            _n = last_seq << 1 if last_seq >= 0 else ~(last_seq << 1)
+            _7 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(last_seq)
+        else:
+            _7 = _b.put_long("audit.last_seq", last_seq)
+        if _type(accepted) is _int and -9223372036854775808 <= accepted <= 9223372036854775807:
+            _n = accepted << 1 if accepted >= 0 else ~(accepted << 1)
+            _8 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(accepted)
+        else:
+            _8 = _b.put_long("audit.accepted", accepted)
+        if _type(acked) is _int and -9223372036854775808 <= acked <= 9223372036854775807:
+            _n = acked << 1 if acked >= 0 else ~(acked << 1)
+            _9 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(acked)
+        else:
+            _9 = _b.put_long("audit.acked", acked)
+        if _type(waiting) is _int and -9223372036854775808 <= waiting <= 9223372036854775807:
+            _n = waiting << 1 if waiting >= 0 else ~(waiting << 1)
+            _10 = _L[_n] if _n < 16384 else _M[_n & 16383] + _L[_n >> 14] if _n < 268435456 else _b.zigzag(waiting)
+        else:
+            _10 = _b.put_long("audit.waiting", waiting)
+        if _isinstance(dropped, Mapping):
+            dropped = _dict(dropped)
+        if _isinstance(lost_from, _list):
+            lost_from = _tuple(lost_from)
+        if _isinstance(lost_to, _list):
+            lost_to = _tuple(lost_to)
+        if _isinstance(lost_reason, _list):
+            lost_reason = _tuple(lost_reason)
+        if _isinstance(dropped_elsewhere, Mapping):
+            dropped_elsewhere = _dict(dropped_elsewhere)
+        _11 = _AuditGroup11.encode('audit', dropped, lost_from, lost_to, lost_reason, dropped_elsewhere)
+        _16 = _b.NULL if seconds_until_drop is None else _b.SOME + _b.put_double("audit.seconds_until_drop", seconds_until_drop)
+        _own = b"".join((_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _16))
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (about_session, about_topic, reporter, closed, durability, since, first_seq, last_seq, accepted, acked, waiting, MappingProxyType(dropped), lost_from, lost_to, lost_reason, MappingProxyType(dropped_elsewhere), seconds_until_drop, occurred_at, trace_id))
+        _set_own(self, _own)
+
+    @property
+    def about_session(self) -> bytes:
+        """the session_id of the events it tells of; not its own where a dead process's spool was adopted"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def about_topic(self) -> str:
+        """the topic of the events it tells of"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def reporter(self) -> AuditReporter:
+        """the session itself, or who adopted its spool"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def closed(self) -> bool:
+        """whether the session ended and nothing of it waits in a spool, as far as the reporter knows"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def durability(self) -> AuditDurability:
+        """where the session's events wait"""
+        return self._values[4]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def since(self) -> datetime:
+        """when the reporter told of it before, or began"""
+        return self._values[5]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def first_seq(self) -> int:
+        """the lowest number that was given out since; 0: none was"""
+        return self._values[6]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def last_seq(self) -> int:
+        """the highest number that was given out so far; 0: none was"""
+        return self._values[7]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def accepted(self) -> int:
+        """events that emit() accepted so far; of an adopter: that it found"""
+        return self._values[8]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def acked(self) -> int:
+        """of these, acknowledged by Kafka so far"""
+        return self._values[9]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def waiting(self) -> int:
+        """of these, neither acknowledged nor lost yet"""
+        return self._values[10]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """numbers that will never arrive, so far, by reason"""
+        return self._values[11]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def lost_from(self) -> tuple[int, ...]:
+        """which numbers these are, those found since: ranges' first numbers"""
+        return self._values[12]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def lost_to(self) -> tuple[int, ...]:
+        """the ranges' last numbers"""
+        return self._values[13]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def lost_reason(self) -> tuple[str, ...]:
+        """the ranges' reasons"""
+        return self._values[14]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def dropped_elsewhere(self) -> Mapping[str, int]:
+        """lost in the whole session so far, by reason, where number and topic are not known or there was none"""
+        return self._values[15]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def seconds_until_drop(self) -> float | None:
+        """until the queue would drop events of the lowest class, at the present growth; null: not growing"""
+        return self._values[16]  # type: ignore[no-any-return] # set by __init__
+
+    def kafka_key(self, service: str) -> bytes | None:
+        """Return the record's key: about_session."""
+        return self.about_session
+
+
 ErrorLevel = Literal["UNKNOWN", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 _ErrorLevel = _b.symbol_table(('UNKNOWN', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'))
 
@@ -443,6 +630,9 @@ class Pin(Event):
 
 
 __all__ = [
+    "Audit",
+    "AuditDurability",
+    "AuditReporter",
     "Error",
     "ErrorLevel",
     "FeedLoad",

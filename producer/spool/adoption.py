@@ -11,7 +11,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from ..record import Record
+from headrace.schemas.events import Audit
+
+from ..auditing import adopted
+from ..counted_queue import CountedQueue
+from ..ledger import Ledger
+from ..letter import Letter
+from ..queues import Queue
 from ..sender import Sender
 from . import ownership
 from .limits import SpoolLimits
@@ -21,7 +27,7 @@ from .ownership import Owned
 _SCAN_S = 10.0
 _log = logging.getLogger("headrace.producer")
 
-MakeShipper = Callable[[OrphanQueue, Callable[[int, Record, str], None]], "DoneSender"]
+MakeShipper = Callable[[Queue, Callable[[Letter], None]], "DoneSender"]
 
 
 class DoneSender(Sender, Protocol):
@@ -54,6 +60,9 @@ class Adopter:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._shipper: DoneSender | None = None
         self._refused = 0
+        self._counted: CountedQueue | None = None
+        self.tell: Callable[[Audit], bool] | None = None
+        """Takes audit events about the sessions whose folders were adopted; None: nobody wants them."""
         self._passed_over: set[Path] = set()
         self.stopped = False
         self.delivered = 0
@@ -109,8 +118,14 @@ class Adopter:
     def _deliver(self, owned: Owned) -> bool:
         queue = OrphanQueue(owned, limits=self._limits, clock_ns=self._clock_ns, monotonic=self._monotonic)
         self._refused = 0
+        ledger, began_us = Ledger(), self._clock_ns() // 1000
+        self._counted = None
+        if self.tell is not None:
+            before, first = queue.numbers_before(), queue.next_position
+            self._counted = CountedQueue(queue, ledger.add, before=before, next_position=first)
         if not queue.drained:
-            shipper = self._make_shipper(queue, self._count_refused)
+            reading = queue if self._counted is None else self._counted.as_queue()
+            shipper = self._make_shipper(reading, self._count_refused)
             self._shipper = shipper
             if not self._stop:
                 shipper.run(lambda: queue.drained)
@@ -120,9 +135,22 @@ class Adopter:
                 if count:
                     self.losses[reason] = self.losses.get(reason, 0) + count
         finished = queue.drained
+        if self._counted is not None and self.tell is not None:
+            told = adopted(
+                bytes.fromhex(owned.path.name.rpartition("-")[2]),
+                self._counted,
+                ledger,
+                drained=finished,
+                torn_tails=queue.torn_tails,
+                since_us=began_us,
+            )
+            for event in told:
+                self.tell(event)
         queue.close()
         self.folders += finished
         return finished
 
-    def _count_refused(self, _position: int, _record: Record, _error: str) -> None:
+    def _count_refused(self, letter: Letter) -> None:
         self._refused += 1
+        if self._counted is not None and letter.record is not None:
+            self._counted.refuse(letter.record)

@@ -73,6 +73,7 @@ class ChainReader:
         self.losses: dict[str, int] = {}
         self.holes = 0
         self.torn_tails = 0
+        self.on_expired: Callable[[int, str, int], None] | None = None
 
     def read(self, records_max: int) -> list[tuple[int, Record]]:
         """Return the next records with their positions; raise OSError when the disk does not give them (yet)."""
@@ -89,6 +90,8 @@ class ChainReader:
             place, stored = found
             if stored.appended_ms < oldest_ms:
                 self._lose("expired", 1, stored.length)
+                if self.on_expired is not None:
+                    self.on_expired(stored.position, stored.topic, stored.seq)
                 continue
             self._unacked[stored.position] = place
             self._topics[stored.topic.encode()] = stored.topic
@@ -283,6 +286,19 @@ class ChainReader:
         self._tries = 0
         self._window = (segment, offset, data)
         return data, 0
+
+
+def numbers_before(segment: Segment, offset: int) -> dict[str, int]:
+    """Return the highest number by topic of what stands in a segment before an offset; raise OSError."""
+    data, at, found = segment.read(0, offset), HEADER_BYTES, dict[str, int]()
+    while (stored := parse_at(data, at, segment.seed)) is not None or (
+        (at := find_good(data, at, segment.seed, 0) or -1) >= 0
+    ):
+        if stored is not None:
+            if stored.kind != SCHEMA:
+                found[stored.topic] = stored.seq
+            at += stored.length
+    return found
 
 
 def schemas_before(segment: Segment, offset: int) -> dict[bytes, str]:

@@ -4,6 +4,8 @@ A living process's folder changes while it is read, so its numbers are of about 
 has a spool itself: looking at a lock would free it.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,26 @@ def look(spool: Path, now_ms: int) -> list[Folder]:
     """Return what is in a spool, by service; raise OSError when the folder itself cannot be read."""
     services = sorted(path for path in spool.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [_folder(service, each, now_ms) for service in services for each in ownership.processes(service)]
+
+
+def numbers(spool: Path, topic: str, now_ms: int) -> Iterator[tuple[bytes, int]]:
+    """Yield (session, seq) of each event of a topic that waits in a spool; raise OSError when it cannot be read.
+
+    What a folder that goes meanwhile had, or one of a newer format has, is left out.
+    """
+    services = [path for path in spool.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for path in (each for service in services for each in ownership.processes(service)):
+        session = bytes.fromhex(path.name.rpartition("-")[2])
+        with contextlib.suppress(OSError, ValueError):
+            chain = chain_of(path)
+            if not chain:
+                continue
+            reader = ChainReader(start_of(chain, read_cursor(path)), {}, clock_ms=lambda: now_ms, age_ms_max=_NO_AGE)
+            while batch := reader.read(_BATCH):
+                for position, record in batch:
+                    reader.ack(position)
+                    if record.topic == topic:
+                        yield session, record.seq
 
 
 def _folder(service: Path, path: Path, now_ms: int) -> Folder:

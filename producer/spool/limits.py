@@ -28,6 +28,8 @@ class SpoolLimits:
     """What must stay free on the disk: below it nothing is appended."""
     segment_bytes: int = 8 << 20
     """Size of a segment file. The first one of a process is smaller, and all are in a small spool."""
+    dead_letter_bytes_max: int = 64 << 20
+    """Bytes of a service's dead letters: beyond it they are only counted."""
     classes: Mapping[str, Class] = field(default_factory=lambda: DEFAULT_CLASSES)
     """Class by event type; types that are not named are normal."""
 
@@ -37,6 +39,8 @@ class SpoolLimits:
             raise ValueError("SpoolLimits.bytes_max must be at least 1 MiB (1048576)")
         if self.age_s_max <= 0 or self.free_bytes_min < 0 or self.segment_bytes < 64 << 10:
             raise ValueError("SpoolLimits: age_s_max must be positive, free_bytes_min >= 0, segment_bytes >= 65536")
+        if self.dead_letter_bytes_max < 0:
+            raise ValueError("SpoolLimits.dead_letter_bytes_max must not be negative; 0 keeps none")
         wrong = sorted(set(self.classes.values()) - set(_REFUSED_AT))
         if wrong:
             raise ValueError(f"SpoolLimits.classes: {wrong[0]!r} is no class; use 'low', 'normal' or 'high'")

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from ..forecast import Level
+from ..letter import Letter
 from ..record import Record
-from .chain_reader import ChainReader, Start, schemas_before
+from .chain_reader import ChainReader, Start, numbers_before, schemas_before
 from .cursor import Cursor, read_cursor, start_of, write_cursor
 from .limits import SpoolLimits
 from .ownership import Owned
+from .putting_aside import PuttingAside
 from .segment_files import chain_of
 
 # Adopters die too, and what one delivered since its last cursor goes again: no emit() waits for this, so it is often.
@@ -33,16 +35,22 @@ class OrphanQueue:
         self._limits = limits
         self._clock_ns = clock_ns
         self._monotonic = monotonic
+        self._aside = PuttingAside(
+            owned.path, bytes_max=limits.dead_letter_bytes_max, clock_ns=clock_ns, monotonic=monotonic
+        )
         self._next_tend = float("-inf")
         self._written: Cursor | None = None
         self._chain = chain_of(owned.path)
         self._reader: ChainReader | None = None
+        self._start: Start | None = None
+        self.next_position = 0
         self._begin()
 
     def _begin(self) -> None:
         """Begin to read where the cursor says, if there is anything."""
         if self._chain:
-            start = start_of(self._chain, read_cursor(self._owned.path))
+            self._start = start = start_of(self._chain, read_cursor(self._owned.path))
+            self.next_position = start.position or 0
             self._reader = self._reader_at(start, schemas_before(start.segment, start.offset))
 
     def _reader_at(self, start: Start, schemas: dict[bytes, str]) -> ChainReader:
@@ -61,9 +69,31 @@ class OrphanQueue:
         """Records lost, by reason: expired, damaged, unreadable."""
         return {} if self._reader is None else self._reader.losses
 
+    @property
+    def torn_tails(self) -> int:
+        """How many ends of segments hold the damaged rest of events whose number is not known."""
+        return 0 if self._reader is None else self._reader.torn_tails
+
+    def numbers_before(self) -> dict[str, int]:
+        """Return the last number of each topic that was done before, as far as the folder still tells."""
+        start = self._start
+        return {} if start is None else numbers_before(start.segment, start.offset)
+
+    def watch_expired(self, on_expired: Callable[[int, str, int], None]) -> None:
+        """Have position, topic and number of each expired record told, in the order of reading."""
+        if self._reader is not None:
+            self._reader.on_expired = on_expired
+
     def append(self, record: Record, *, force: bool = False) -> bool:  # noqa: ARG002 - the contract's
         """Refuse: a dead process emits nothing."""
         return False
+
+    def put_aside(self, letter: Letter) -> None:
+        """Do nothing: a dead process emits nothing."""
+
+    def refused(self, position: int, letter: Letter) -> None:  # noqa: ARG002 - the contract's
+        """Keep a record that Kafka refused as a dead letter."""
+        self._aside.put_now(letter)
 
     def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's
         """Tell that append() refuses."""

@@ -17,6 +17,7 @@ from .spool_queue import SpoolQueue
 class SeparateQueue(SpoolQueue):
     """A SpoolQueue whose reading side is another process's."""
 
+    logs = False
     ship_apart = True
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -53,6 +54,7 @@ class SeparateQueue(SpoolQueue):
         if self._closed:
             return
         self._closed = True
+        self._aside.flush()
         self._retired.clear()
         self._map.close()
         for segment in self._chain():

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..forecast import Level
+from ..letter import Letter
 from ..record import Record
 from . import ownership
 from .limits import SpoolLimits
@@ -68,6 +69,17 @@ class ShipQueue:
     def append(self, record: Record, *, force: bool = False) -> bool:  # noqa: ARG002 - the contract's
         """Refuse: a ship process emits nothing."""
         return False
+
+    def put_aside(self, letter: Letter) -> None:
+        """Do nothing: a ship process emits nothing."""
+
+    def refused(self, position: int, letter: Letter) -> None:
+        """Keep a record that Kafka refused as a dead letter, beside its folder."""
+        place = self._places.get(position)
+        if place is not None:
+            (tail, inner), _ = place
+            tail.refused(inner, letter)
+            self.delivered -= 1  # ack() follows
 
     def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's
         """Tell that append() refuses."""
@@ -266,6 +278,7 @@ class ShipQueue:
         self._let_go(tail)
         self.folders += 1
         lost = "".join(f", {count:,} {reason}" for reason, count in tail.losses.items())
+        lost += f", {tail.put_away:,} put aside" if tail.put_away else ""
         self._on_change(f"{self._name(tail.folder)}: {tail.delivered:,} events delivered{lost}; removed")
 
     def _let_go(self, tail: TailQueue) -> None:

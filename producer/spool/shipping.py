@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..record import Record
+from ..letter import Letter
 from ..shipper import ProducerFactory, Shipper
 from . import ownership
+from .dead_letters import FOLDER as DEAD_LETTERS
 from .limits import SpoolLimits
 from .ship_queue import ShipQueue
 
@@ -95,9 +96,9 @@ class Shipping:
             self._told = {kind: at for kind, at in self._told.items() if kind.startswith("topic ")}
             self._say("Kafka: delivering again")
 
-    def _refused(self, _position: int, record: Record, error: str) -> None:
+    def _refused(self, letter: Letter) -> None:
         self.refused += 1
-        self._say(f"topic {record.topic}: an event was refused for good and dropped: {error}")
+        self._say(f"{letter.event_type}: an event was refused for good and put aside: {letter.error}")
 
 
 def check_is_spool(folder: Path) -> None:
@@ -126,4 +127,4 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _belongs(entry: Path) -> bool:
-    return ownership.is_process(entry.name)
+    return ownership.is_process(entry.name) or entry.name == DEAD_LETTERS

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from .. import forks
 from ..forecast import CLASSES, Level
+from ..letter import Letter
 from ..record import Record
 from . import ownership
 from .chain_reader import ChainReader, Start
 from .cursor import Cursor, write_cursor
 from .limits import Gate, SpoolLimits
 from .ownership import Owned
+from .putting_aside import PuttingAside
 from .segment_files import Allocator, Blank, Segment, allocate, make_blank, reason_of
 from .segment_format import EVENT, FRAME_BYTES, HEADER_BYTES, SCHEMA, VERSION, Header, frame, parse_at
 
@@ -33,6 +35,8 @@ class SpoolQueue:
     """A Queue in a folder of its own below `spool`, which is locked as long as this process lives."""
 
     durability = "disk"
+    logs = True
+    """Whether the thread that looks after it may log, and so wait for the locks of logging."""
     ship_apart = False
     """Whether another process may deliver what is in the folder while this one lives."""
 
@@ -60,6 +64,9 @@ class SpoolQueue:
         )
         self._folder = self._owned.path
         self._gate = Gate(spool, limits)  # now that the folder is there to be measured
+        self._aside = PuttingAside(
+            self._folder, bytes_max=limits.dead_letter_bytes_max, clock_ns=clock_ns, monotonic=monotonic, log=self.logs
+        )
         self._now_ms = clock_ns() // 1_000_000
         self._schemas: dict[bytes, str] = {}
         self._topics: dict[str, bytes] = {}
@@ -218,6 +225,14 @@ class SpoolQueue:
         """Return the lowest position that is not acknowledged."""
         return self._reader.lowest()[0]
 
+    def put_aside(self, letter: Letter) -> None:
+        """Keep an event that was not accepted as a dead letter, at the next upkeep."""
+        self._aside.put(letter)
+
+    def refused(self, position: int, letter: Letter) -> None:  # noqa: ARG002 - the contract's
+        """Keep a record that Kafka refused as a dead letter."""
+        self._aside.put_now(letter)
+
     def full(self, event_type: str = "") -> bool:
         """Tell whether append() would refuse an event of this type now."""
         return bool(self._blocked) or self._gate.refusal(event_type) is not None
@@ -226,6 +241,10 @@ class SpoolQueue:
         """Return how many records are not acknowledged, and their bytes on disk."""
         done, done_bytes = self._reader.done, self._reader.done_bytes
         return self._segment.tail[1] - done, max(self._appended_bytes - done_bytes, 0)
+
+    def watch_expired(self, on_expired: Callable[[int, str, int], None]) -> None:
+        """Have position, topic and number of each expired record told, in the order of reading."""
+        self._reader.on_expired = on_expired
 
     def usage(self) -> tuple[int, int]:
         """Return what all processes of the host have in the spool, as it was last measured, and may have."""
@@ -257,12 +276,14 @@ class SpoolQueue:
         self._follow()
         self._sync()
         self._gate.look()
+        self._aside.flush()
 
     def close(self) -> None:
         """Leave the folder to later processes, or remove it when nothing is left in it. Nobody appends any more."""
         if self._closed:
             return
         self._closed = True
+        self._aside.flush()
         self._retired.clear()
         self._map.close()
         for segment in self._chain():

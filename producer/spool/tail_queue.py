@@ -7,6 +7,7 @@ other than the newest. Once its own lock is free the process is dead, and the qu
 from collections.abc import Callable
 from pathlib import Path
 
+from ..letter import Letter
 from ..record import Record
 from . import ownership
 from .chain_reader import ChainReader, Start
@@ -47,6 +48,7 @@ class TailQueue(OrphanQueue):
         """Find what is there; raise OSError when it cannot be read, ValueError when a newer version wrote it."""
         self.alive = alive
         self.delivered = 0
+        self.put_away = 0
         self._empty_until = float("-inf")
         self._life_at = float("-inf")
         super().__init__(owned, limits=limits, clock_ns=clock_ns, monotonic=monotonic)
@@ -89,6 +91,12 @@ class TailQueue(OrphanQueue):
         """Forget a record that was read."""
         super().ack(position)
         self.delivered += 1
+
+    def refused(self, position: int, letter: Letter) -> None:
+        """Keep a record that Kafka refused as a dead letter."""
+        super().refused(position, letter)
+        self.delivered -= 1  # ack() follows
+        self.put_away += 1
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""

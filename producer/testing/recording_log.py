@@ -17,7 +17,7 @@ from headrace.schemas.frame import decode
 
 from ..event_log import EventLog
 from ..process_log import ProcessLog
-from ..queues import MemoryQueue
+from ..queues import MemoryQueue, Queue
 from ..record import Record
 
 
@@ -96,8 +96,10 @@ class _RecordingProcess(ProcessLog):
         self._keep = keep
         self._started = True  # there is no thread to start
 
-    def _queue_event(self, event: Event, trace_id: bytes | None, *, force: bool = False) -> bool:
-        accepted = super()._queue_event(event, trace_id, force=force)
+    def _queue_event(
+        self, event: Event, trace_id: bytes | None, *, force: bool = False, to: Queue | None = None
+    ) -> bool:
+        accepted = super()._queue_event(event, trace_id, force=force, to=to)
         record = self._kept.last
         if accepted and record is not None:
             self._keep(Logged(event, record.topic, record.key, record.value, record.timestamp_ms))

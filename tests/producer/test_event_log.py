@@ -452,11 +452,12 @@ def test_from_env(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker) -> None:
         ({"HEADRACE_SERVICE": "x"}, "HEADRACE_KAFKA is not set"),
         ({"HEADRACE_SERVICE": "x", "HEADRACE_KAFKA": "x", "HEADRACE_KAFKA_CONFIG": "["}, "must be a JSON object"),
         ({"HEADRACE_SERVICE": "x", "HEADRACE_KAFKA": "x", "HEADRACE_KAFKA_CONFIG": "1"}, "must be a JSON object"),
+        ({"HEADRACE_SERVICE": "x", "HEADRACE_KAFKA": "x", "HEADRACE_STATSD": "x:y"}, "StatsD: 'x:y' is no address"),
     ],
 )
 def test_from_env_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], said: str) -> None:
     """Each variable that is missing or wrong is named."""
-    for name in ("SERVICE", "KAFKA", "TOPIC_PREFIX", "STRICT", "SPOOL", "KAFKA_CONFIG"):
+    for name in ("SERVICE", "KAFKA", "TOPIC_PREFIX", "STRICT", "SPOOL", "AUDIT", "STATSD", "KAFKA_CONFIG"):
         monkeypatch.delenv(f"HEADRACE_{name}", raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)

@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import KafkaError
 from fake_producer import HOLD, FakeBroker
 
+from headrace.producer.letter import Letter
 from headrace.producer.queues import MemoryQueue
 from headrace.producer.record import Record
 from headrace.producer.shipper import SCHEMAS_TOPIC, Shipper
@@ -28,7 +29,7 @@ class Rig:
             monotonic=lambda: self.now,
         )
 
-    def _refuse(self, _position: int, _record: Record, _error: str) -> None:
+    def _refuse(self, _letter: Letter) -> None:
         self.refused += 1
 
     def put(self, *values: bytes, topic: str = "t") -> None:

@@ -28,7 +28,8 @@ def test_list(team: Path) -> None:
     """Each type with its fingerprint, releases, key and doc; ours without a folder."""
     ours = run("list")
     assert ours.exit_code == 0
-    assert [line.split()[0] for line in ours.output.splitlines()] == ["error", "feed_load", "follow", "login", "pin"]
+    listed = [line.split()[0] for line in ours.output.splitlines()]
+    assert listed == ["audit", "error", "feed_load", "follow", "login", "pin"]
     assert Pin.FINGERPRINT.hex() in ours.output
     assert "0 released  key a         An order." in run("list", "--dir", team).output
 
@@ -46,7 +47,7 @@ def test_show_an_unknown_type() -> None:
     """Exit code 2, and the types that there are."""
     result = run("show", "pinn")
     assert result.exit_code == 2
-    assert "there is no event type pinn; there are error, feed_load, follow, login, pin" in result.output
+    assert "there is no event type pinn; there are audit, error, feed_load, follow, login, pin" in result.output
 
 
 def test_check(team: Path) -> None:

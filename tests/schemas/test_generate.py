@@ -196,3 +196,10 @@ def test_names_that_collide_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "order_state.avsc", {**record(), "name": "OrderState"})
     with pytest.raises(SchemaError, match=r"the name OrderState is taken by order.avsc"):
         generate(read_folder(tmp_path))
+
+
+def test_a_class_cannot_hide_what_its_module_imports(tmp_path: Path) -> None:
+    """A type called event would be a class Event, which all others are subclasses of."""
+    write(tmp_path / "event.avsc", {**record(field("a", "long")), "name": "Event"})
+    with pytest.raises(SchemaError, match=r"event.avsc: the name Event is taken by headrace"):
+        generate(read_folder(tmp_path))

@@ -120,3 +120,9 @@ def test_a_violation_says_file_field_rule_and_what_to_do(tmp_path: Path) -> None
     write(tmp_path / "order.avsc", record(field("dt", "long")))
     (violation,) = check(read_folder(tmp_path))
     assert str(violation) == "order.avsc: dt: [reserved] the archive has this name for itself: choose another name"
+
+
+@pytest.mark.parametrize("name", ["self", "property", "as_dict", "kafka_key", "with_tokens", "class"])
+def test_names_that_classes_use_are_refused(name: str) -> None:
+    """A field of such a name would break its class."""
+    assert (name, "name") in rules(record(field(name, "long")))

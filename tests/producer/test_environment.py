@@ -1,0 +1,22 @@
+"""Settings that a person wrote into the environment as JSON."""
+
+import pytest
+
+from headrace.producer.environment import settings_from
+
+
+def test_an_object_of_settings_is_taken() -> None:
+    """Texts, numbers, true and false are what librdkafka takes."""
+    made = settings_from({"HEADRACE_KAFKA_CONFIG": '{"acks": "all", "linger.ms": 5, "check.crcs": true}'})
+    assert made["kafka_config"] == {"acks": "all", "linger.ms": 5, "check.crcs": True}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 50_000, "[[1, 2]]", '"a"', "null", "{", '{"a": null}', '{"a": {}}', '{"a": [1]}'],
+    ids=lambda text: text[:12],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    """What is no object of settings is a ValueError that names the variable, however deep it is nested."""
+    with pytest.raises(ValueError, match="HEADRACE_KAFKA_CONFIG"):
+        settings_from({"HEADRACE_KAFKA_CONFIG": text})
