@@ -139,17 +139,27 @@ class Worker:
         if self._touched and events:
             self._reread(self._touched)
         for event in events:
-            if isinstance(event, Records):
-                if event.topic in self._archives:
-                    self._archives[event.topic].add(self._untouched(event))
-            elif event.partition in self._touched or event.partition.topic not in self._archives:
+            archive = self._archives.get(event.topic if isinstance(event, Records) else event.partition.topic)
+            if archive is None or (not isinstance(event, Records) and event.partition in self._touched):
                 continue
-            elif isinstance(event, Reached):
-                self._archives[event.partition.topic].reached(event)
-            elif isinstance(event, OffsetLost):
-                self._archives[event.partition.topic].offset_lost(event)
-            else:
-                self._archives[event.partition.topic].unreadable(event)
+            try:
+                self._hand(event, archive)
+            except (StoreDenied, StoreMissing):
+                raise
+            except StoreError as error:
+                log.warning("%s: could not take in what was read, starting over from the log: %s", archive.topic, error)
+                archive.restart_due = True
+
+    def _hand(self, event: SourceEvent, archive: TopicArchive) -> None:
+        """Give a topic what came of it. It may have to ask the store: for a schema, or to end a lineage."""
+        if isinstance(event, Records):
+            archive.add(self._untouched(event))
+        elif isinstance(event, Reached):
+            archive.reached(event)
+        elif isinstance(event, OffsetLost):
+            archive.offset_lost(event)
+        else:
+            archive.unreadable(event)
 
     def _untouched(self, records: Records) -> Records:
         touched = {partition.partition for partition in self._touched if partition.topic == records.topic}

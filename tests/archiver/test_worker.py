@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 from fake_kafka import FakeKafka, FakeLog, FakeSource
@@ -18,7 +19,7 @@ from headrace.archiver.parquet_file import read_file
 from headrace.archiver.restore import restore_records
 from headrace.archiver.source import Records, Source, TopicPartition
 from headrace.archiver.topic_archive import TopicArchive
-from headrace.archiver.topic_decoder import TopicSettings
+from headrace.archiver.topic_decoder import SchemaSource, TopicSettings
 from headrace.archiver.worker import Worker
 
 P0, P1 = TopicPartition("raw", 0), TopicPartition("raw", 1)
@@ -60,7 +61,15 @@ _ids = itertools.count(1)
 class Bench:
     """A worker on fakes. Each has its own source; kafka and store may be shared."""
 
-    def __init__(self, kafka: FakeKafka, store: MemoryStore, *, cluster_id: str = "cluster-1") -> None:
+    def __init__(
+        self,
+        kafka: FakeKafka,
+        store: MemoryStore,
+        *,
+        cluster_id: str = "cluster-1",
+        form: Literal["raw", "avro"] = "raw",
+        schemas: SchemaSource | None = None,
+    ) -> None:
         self.kafka, self.store, self.clock = kafka, store, FakeClock()
         sources: list[FakeSource] = []
 
@@ -70,10 +79,10 @@ class Bench:
 
         def make_archive(topic: str, source: Source) -> TopicArchive:
             return TopicArchive(
-                TopicSettings(topic, format="raw"),
+                TopicSettings(topic, format=form),
                 source=source,
                 store=store,
-                schemas=NoSchemas(),
+                schemas=schemas or NoSchemas(),
                 writer=Writer("test:1:0", cluster_id),
                 limits=Limits(),
                 clock=self.clock,
@@ -301,6 +310,28 @@ def test_a_store_that_is_down_loses_nothing() -> None:
     down["now"] = False
     bench.run()
     assert [offset for _, offset, _ in archived(store)] == [0, 1, 2]
+
+
+def test_a_store_that_gives_no_schema_is_asked_again() -> None:
+    """A store that fails while records are taken in does not end the worker: they are read and archived again."""
+
+    class FailingOnce(NoSchemas):
+        asked = 0
+
+        def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
+            self.asked += 1
+            if self.asked == 1:
+                raise OutcomeUnknown("writing schemas/x.avsc: no answer")
+            return super().text_by_fingerprint(fingerprint)
+
+    kafka = FakeKafka()
+    kafka.create("raw")[0].write(*[b"\xc3\x01fingerpr\x02"] * 3)
+    bench = Bench(kafka, MemoryStore(), form="avro", schemas=FailingOnce())
+    bench.source.give(P0)
+    bench.run(10)
+    at = bench.state().newest(0)
+    assert at is not None
+    assert (at.next, at.quarantined) == (3, 3)
 
 
 def test_a_lost_answer_to_a_commit_does_not_double() -> None:

@@ -4,6 +4,7 @@ No fault here ends a process: what is looked for are memory, open files and thre
 for every process of the archiver, and held against each other at the end.
 """
 
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -112,7 +113,7 @@ def growth_of(pid: int, samples: list[Sample], *, warm_up_s: float) -> Growth | 
 
 
 def faults(seed: int) -> Iterator[S3Fault | str]:
-    """Yield for ever what is broken next: mostly S3, now and then the broker, the disk, or a pause."""
+    """Yield for ever what is broken next: mostly S3, now and then the broker, the disk, or the archiver stops."""
     rng = Random(f"{seed}/soak")
     s3 = [(name, method) for name, (methods, _) in FAULTS.items() for method in methods.split()]
     while True:
@@ -120,7 +121,7 @@ def faults(seed: int) -> Iterator[S3Fault | str]:
             S3Fault(name, method, 0, round(rng.uniform(0.5, 4), 1), rng.randint(1, 5) if name == "503" else 1)
             for name, method in s3
         ]
-        turn += ["pause", "pause", "pause", "broker restart", "broker kill", "disk full"]
+        turn += ["pause", "pause", "pause", "broker hangs", "broker hangs", "disk full"]
         rng.shuffle(turn)
         yield from turn
 
@@ -194,9 +195,12 @@ class Soak:
                 self._over.wait(PAUSE_S)
                 archiver.go_on(pids)
                 self.tally.add("pauses", "shorter than the session timeout")
-            elif fault.startswith("broker"):
-                self._rig.break_broker(fault.split()[1])
-                self.tally.add("broker restarts", fault)
+            elif fault == "broker hangs":
+                # Not restarted: on a busy machine that takes more than the 30 s after which a worker ends itself.
+                self._rig.instance.signal_kafka(signal.SIGSTOP)
+                self._over.wait(PAUSE_S)
+                self._rig.instance.signal_kafka(signal.SIGCONT)
+                self.tally.note("broker stopped for some seconds")
             elif self._rig.store_disk is not None:
                 with self._rig.store_disk.full():
                     self._over.wait(PAUSE_S)
