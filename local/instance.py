@@ -41,7 +41,8 @@ class Instance:
 
     `env` is the caller's environment or the part of it to use: KAFKA_HOME, JAVA_HOME, XDG_CACHE_HOME. `kafka_home` and
     `java_home` name programs to use instead of the fetched ones; `maven_url` another Maven repository to fetch from;
-    `cache` the folder for fetched files; `java_options` are for the broker's Java. Every method raises LocalError with advice when it can't do its work.
+    `cache` the folder for fetched files; `java_options` are for the broker's Java. Every method raises LocalError with
+    advice when it can't do its work.
     """
 
     def __init__(
