@@ -392,6 +392,8 @@ class BrokenRound:
         while not condition():
             if time.monotonic() > until:
                 log = self._log()
-                state = f"log {log.next}, {log.gaps}\nproducer ends {self._producer.ends(self._topic_id)}\ngaps {self._injected}"
+                orphans = [(pid, state_of(pid)) for pid in self._archiver.orphans()]
+                ends = self._producer.ends(self._topic_id)
+                state = f"orphans {orphans}\nlog {log.next}, {log.gaps}\nends {ends}\ngaps made {self._injected}"
                 raise AssertionError(f"not within {timeout_s} s: {what}\n{state[:3000]}\n{self._archiver.tail()}")
             self._sleep(0.25)
