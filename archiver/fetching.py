@@ -1,7 +1,8 @@
-"""Many objects at once, where the store can: the one place that decides how far reading runs ahead.
+"""What some stores do better than the narrow interface asks: many objects at once, and folders without their contents.
 
 Deciding code asks for a list of keys and gets a list of bodies. A store that can fetch side by side says so by having
-get_many (S3Store does, with a bounded number of threads); any other, such as a simulated one, is asked one by one.
+get_many (S3Store does, with a bounded number of threads); any other, such as a simulated one, is asked one by one. This
+is the one place that decides how far reading runs ahead.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,23 @@ class FetchesMany(Protocol):
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the bodies in the order of the keys, None for what does not exist. Raises what get() raises."""
         ...
+
+
+@runtime_checkable
+class ListsFolders(Protocol):
+    """A store that can list what is next to a prefix without listing all that is below it."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return what follows `prefix` in keys, up to and without the next `/`, each once, sorted."""
+        ...
+
+
+def folders_of(store: ObjectStore, prefix: str) -> list[str]:
+    """Return what follows `prefix` in keys, up to and without the next `/`, each once, sorted. Raises StoreError."""
+    if isinstance(store, ListsFolders):
+        return store.folders(prefix)
+    below = (info.key.removeprefix(prefix) for info in store.list(prefix))
+    return sorted({key.partition("/")[0] for key in below if "/" in key})
 
 
 def fetch_many(store: ObjectStore, keys: Sequence[str]) -> list[bytes | None]:

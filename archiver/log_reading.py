@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from .fetching import fetch_each, fetch_many, window_of
+from .fetching import fetch_each, fetch_many, folders_of, window_of
 from .file_columns import FileColumns
 from .file_table import FileTable
 from .fold_file import Fold, FoldUnusable, fold_key, read_fold
@@ -129,8 +129,7 @@ def full_thousands(store: ObjectStore, topic: str, fold_entries: int = FOLD_ENTR
 
 def topics_of(store: ObjectStore) -> list[str]:
     """Return the topics that have a log in this archive."""
-    names = {info.key.split("/")[1].removeprefix("topic=") for info in store.list("log/topic=")}
-    return sorted(names)
+    return folders_of(store, "log/topic=")
 
 
 # -- folds that can be relied on ---------------------------------------------------------------------------------------

@@ -168,6 +168,17 @@ class S3Store:
         except (ClientError, *NO_ANSWER) as error:
             raise self._read_error("looking at", key, error) from error
 
+    def folders(self, prefix: str) -> list[str]:
+        """Return what is next to a prefix, by a listing with a delimiter; see fetching.ListsFolders."""
+        pages = self._reader.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self._root + prefix, Delimiter="/"
+        )
+        try:
+            found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
+        except (ClientError, BotoCoreError) as error:
+            raise self._read_error("listing", prefix, error) from error
+        return sorted(each.removeprefix(self._root + prefix).rstrip("/") for each in found)
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix in key order."""
         pages = self._reader.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._root + prefix)

@@ -11,7 +11,6 @@ from headrace.archiver.commit_log import read_entries, read_state
 from headrace.archiver.fold_file import fold_key
 from headrace.archiver.folds import make_folds
 from headrace.archiver.log_entries import Entry, Span, log_key, sha256_of
-from headrace.archiver.log_state import LogState
 from headrace.archiver.object_store import ObjectStore
 from headrace.replay.loading import object_url
 from headrace.replay.reader import unknown_topic
@@ -46,9 +45,11 @@ def command(topic: str, archive_url: str, tail: int | None, fold: bool, as_json:
         if fold:
             _fold(store, topic)
             return
-        state = LogState(topic)
+        # The newest ones of a long log are read from a fold on.
+        begin = 0 if tail is None else max(0, read_state(store, topic).seq - tail)
+        state = read_state(store, topic, at=begin)
         kept: deque[tuple[Entry, str]] = deque(maxlen=tail)
-        for entry, body in read_entries(store, topic):
+        for entry, body in read_entries(store, topic, after=begin):
             sha256 = sha256_of(body)
             state.apply(entry, sha256, object_url(store, log_key(topic, entry.seq)))
             kept.append((entry, sha256))

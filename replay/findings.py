@@ -33,6 +33,7 @@ class VerifyReport:
     snapshot: int = 0
     head_sha256: str = ""
     entries: int = 0
+    folds: int = 0
     files: int = 0
     parts: int = 0
     rows: int = 0
@@ -58,6 +59,7 @@ class VerifyReport:
             "head_sha256": self.head_sha256,
             "checked": {
                 "entries": self.entries,
+                "folds": self.folds,
                 "files": self.files,
                 "parts": self.parts,
                 "rows": self.rows,

@@ -171,9 +171,7 @@ def _range(state: LogState, archived: PartitionState, selection: Selection) -> P
 
 def _reads(state: LogState, ranges: dict[Identity, PartitionRange], selection: Selection) -> list[FileRead]:
     reads = []
-    for committed in state.files.values():
-        if selection.dates and committed.file.dt not in selection.dates:
-            continue
+    for committed in state.files.select(dates=selection.dates):
         parts = tuple(part for part in committed.file.parts if _wanted(state, committed, part, ranges))
         if parts:
             reads.append(FileRead(committed, parts))

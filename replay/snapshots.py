@@ -1,11 +1,10 @@
 """What a snapshot's files are, and what came and went between two snapshots. Reads the log only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.archiver.commit_log import read_entries
-from headrace.archiver.log_entries import log_key, sha256_of
+from headrace.archiver.commit_log import read_state
 from headrace.archiver.log_state import CommittedFile, LogState
 from headrace.archiver.object_store import ObjectStore
 
@@ -59,28 +58,34 @@ def snapshot_files(
     `at`, `since`: log seqs; `since` 0 is the empty log. Raises TopicUnknown, RangeMissing for a seq that the log does
     not have, StoreError, LogCorrupt, LogTooNew, LogViolation.
     """
-    state = LogState(topic)
-    before: dict[str, CommittedFile] = {}
-    for entry, body in read_entries(store, topic):
-        if at is not None and entry.seq > at:
-            break
-        state.apply(entry, sha256_of(body), object_url(store, log_key(topic, entry.seq)))
-        if entry.seq == since:
-            before = dict(state.files)
+    state = _at(store, topic, "--at", at)
     if state.seq == 0:
-        if at is not None and at < 1:
-            raise RangeMissing(f"snapshot {at} of {topic} does not exist: the first one is 1")
         raise unknown_topic(store, topic)
-    for name, seq in (("--at", at), ("--since", since)):
-        if seq is not None and not (0 if name == "--since" else 1) <= seq <= state.seq:
-            raise RangeMissing(f"{name} {seq}: the log of {topic} has snapshots 1 to {state.seq} here")
+    if since is None:
+        files = tuple(state.files.select(dates=dates, kinds=kinds))
+        return SnapshotFiles(topic, state.seq, state.head_sha256, None, files, ())
+    if since > state.seq:
+        raise _missing("--since", since, topic, state.seq)
+    files = tuple(state.files.select(dates=dates, kinds=kinds, after=since))
+    before = _at(store, topic, "--since", since)
+    removed = tuple(each for each in before.files.select(dates=dates, kinds=kinds) if each.file.key not in state.files)
+    return SnapshotFiles(topic, state.seq, state.head_sha256, since, files, removed)
 
-    def chosen(files: Iterable[CommittedFile]) -> tuple[CommittedFile, ...]:
-        return tuple(f for f in files if (not dates or f.file.dt in dates) and f.file.kind in kinds)
 
-    added = [each for key, each in state.files.items() if key not in before]
-    removed = [each for key, each in before.items() if key not in state.files]
-    return SnapshotFiles(topic, state.seq, state.head_sha256, since, chosen(added), chosen(removed))
+def _at(store: ObjectStore, topic: str, option: str, seq: int | None) -> LogState:
+    if option == "--at" and seq is not None and seq < 1:
+        raise RangeMissing(f"snapshot {seq} of {topic} does not exist: the first one is 1")
+    try:
+        return read_state(store, topic, at=seq)
+    except KeyError:
+        newest = read_state(store, topic)
+    if newest.seq == 0:
+        raise unknown_topic(store, topic)
+    raise _missing(option, seq, topic, newest.seq)
+
+
+def _missing(option: str, seq: int | None, topic: str, newest: int) -> RangeMissing:
+    return RangeMissing(f"{option} {seq}: the log of {topic} has snapshots 1 to {newest} here")
 
 
 def _file_json(store: ObjectStore, committed: CommittedFile) -> dict[str, Any]:

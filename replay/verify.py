@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from headrace.archiver.commit_log import read_entries
 from headrace.archiver.log_entries import LogCorrupt, PartEntry, log_key, sha256_of
-from headrace.archiver.log_state import CommittedFile, LogState, LogViolation
+from headrace.archiver.log_state import FOLD_ENTRIES, CommittedFile, LogState, LogViolation
 from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.parquet_file import ArchiveFile
 
@@ -21,6 +21,7 @@ from .findings import Finding, VerifyReport
 from .loading import RESTORE, LoadedPart, fetch, load_parts, object_url, parse
 from .plan import Unit, plan_everything
 from .reader import unknown_topic
+from .verify_folds import FoldChecker
 
 Progress = Callable[[VerifyReport, int], None]
 RESTORE_ENTRY = f"{RESTORE}; readers refuse the log from here on"
@@ -31,6 +32,7 @@ def verify_archive(
     topic: str,
     *,
     head: tuple[int, str] | None = None,
+    fold_entries: int = FOLD_ENTRIES,
     on_progress: Progress = lambda _report, _rows: None,
 ) -> tuple[VerifyReport, LogState]:
     """Check everything of a topic and return the report with the state that the log adds up to.
@@ -39,7 +41,7 @@ def verify_archive(
     called after each file. Raises TopicUnknown, LogTooNew, StoreError.
     """
     report = VerifyReport(topic, store.url)
-    state = _check_log(store, topic, head, report)
+    state = _check_log(store, LogState(topic, fold_entries=fold_entries), head, report)
     report.snapshot, report.head_sha256 = state.seq, state.head_sha256
     report.gaps = [(p.identity, gap) for _, p in sorted(state.identities.items()) for gap in p.gaps]
     all_rows = sum(committed.file.rows for committed in state.files.values())
@@ -53,9 +55,11 @@ def verify_archive(
 # -- the log -----------------------------------------------------------------------------------------------------------
 
 
-def _check_log(store: ObjectStore, topic: str, head: tuple[int, str] | None, report: VerifyReport) -> LogState:
-    state = LogState(topic)
+def _check_log(store: ObjectStore, state: LogState, head: tuple[int, str] | None, report: VerifyReport) -> LogState:
+    topic = state.topic
     slots = _slots(store, topic, report)
+    folds = FoldChecker(store, topic, report)
+    state.on_thousand = folds.check
     if not slots:
         raise unknown_topic(store, topic)
     try:
@@ -81,6 +85,7 @@ def _check_log(store: ObjectStore, topic: str, head: tuple[int, str] | None, rep
             where = object_url(store, log_key(topic, state.seq + 1))
             what = f"does not exist, while entry {later[0]} does: {len(later)} entries are cut off"
             report.findings.append(Finding(where, what, RESTORE_ENTRY))
+    folds.find_foreign(state.seq)
     if head is not None and head[0] > state.seq and not report.findings:
         where = object_url(store, log_key(topic, head[0]))
         what = f"does not exist: the log ends at {state.seq}, and entry {head[0]} was noted earlier"

@@ -61,6 +61,7 @@ def test_the_json_form_is_versioned_and_complete() -> None:
     assert (value["version"], value["ok"], value["snapshot"]) == (1, False, 3)
     assert value["checked"] == {
         "entries": 3,
+        "folds": 0,
         "files": 4,
         "parts": 4,
         "rows": 10,
