@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from .flush_buffer import BuiltFile, FileContext
 from .log_entries import Entry, FileEntry, Gap, PartEntry, Span
 from .log_state import PartitionState
+from .topic_decoder import TopicSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Held:
 
     def take(self, end: int, epoch: int) -> None:
         """Note that records before `end`, the last one of a leader epoch, were taken."""
-        self.end, self.epoch, self.again_from = end, max(self.epoch, epoch), None
+        self.end, self.epoch = end, max(self.epoch, epoch)
 
     def skip(self, start: int, end: int, reason: str, evidence: Mapping[str, Any]) -> None:
         """Note offsets [start, end) that cannot be archived, as a gap."""
@@ -64,7 +65,7 @@ class Held:
 
     def committed(self) -> None:
         """Note that all that was taken is in the log."""
-        self.start, self.unseen = self.end, False
+        self.start, self.unseen, self.again_from = self.end, False, None
         self.gaps.clear()
 
 
@@ -87,6 +88,44 @@ def offset_bounds(batch: pa.RecordBatch) -> list[tuple[int, int, int]]:
     table = pa.table({"p": batch.column("partition"), "o": batch.column("offset")})
     bounds = table.group_by("p").aggregate([("o", "min"), ("o", "max")]).to_pydict()
     return list(zip(bounds["p"], bounds["o_min"], bounds["o_max"], strict=True))
+
+
+def take_rows(
+    held: Mapping[int, Held], batch: pa.RecordBatch, leader_epochs: Mapping[int, int]
+) -> tuple[int, int] | None:
+    """Note that a batch was taken; or note nothing, and return (partition, offset) of a record that came before."""
+    bounds = offset_bounds(batch)
+    for partition, first, _ in bounds:
+        if first < held[partition].end:
+            return partition, first
+    for partition, _, final in bounds:
+        held[partition].take(final + 1, leader_epochs.get(partition, -1))
+    return None
+
+
+def commit_entry(
+    settings: TopicSettings,
+    writer: Writer,
+    topic_id: str,
+    spans: tuple[Span, ...],
+    files: tuple[FileEntry, ...],
+    *,
+    at: str,
+    entry_id: str,
+) -> Entry:
+    """Return a commit's entry, which has no place in the log yet."""
+    return Entry(
+        kind="commit",
+        topic=settings.topic,
+        cluster_id=writer.cluster_id,
+        entry_id=entry_id,
+        writer=writer.name,
+        at=at,
+        topic_id=topic_id,
+        spans=spans,
+        files=files,
+        details={"settings": settings.as_json()},
+    )
 
 
 def spans_of(

@@ -49,13 +49,19 @@ def closing_spans(still_open: Iterable[PartitionState], new_topic_id: str) -> tu
     )
 
 
-def close_older_incarnation(log: CommitLog, topic_id: str, entry_of: Callable[..., Entry]) -> LogState:
+def close_older_incarnation(
+    log: CommitLog, topic_id: str, entry_of: Callable[..., Entry], id_now: Callable[[], str | None]
+) -> bool:
     """Close the log's open identities of an older topic id, each with a gap whose end nobody can know.
 
-    `entry_of(spans, files, topic_id=...)` makes the entry. Returns the log's state.
+    `entry_of(spans, files, topic_id=...)` makes the entry. Returns False, and closes nothing, when `id_now()` is not
+    `topic_id` any more. It is asked after the log was read: a worker that stood still since it had asked Kafka would
+    take the incarnation that others have begun meanwhile for an older one, and close what is alive.
     """
     state = log.state
     while state.topic_id not in ("", topic_id) and (still_open := state.open_identities(state.topic_id)):
+        if id_now() != topic_id:
+            return False
         logger.warning(
             "%s: the topic was deleted and made again; what was not archived before is recorded as a gap", log.topic
         )
@@ -63,7 +69,7 @@ def close_older_incarnation(log: CommitLog, topic_id: str, entry_of: Callable[..
         if isinstance(outcome, Fenced):
             logger.info("%s: another archiver was first to close the old incarnation", log.topic)
         state = log.refresh()
-    return state
+    return True
 
 
 def diverging_spans(partition: int, held: Held, at: Diverged, evidence: Mapping[str, Any]) -> tuple[Span, Span]:

@@ -13,7 +13,7 @@ from .clock import Clock
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
 from .flush_buffer import FlushBuffer
-from .held import Held, Writer, file_context, file_entry, held_at, offset_bounds, rows_held, spans_of, summary
+from .held import Held, Writer, commit_entry, file_context, file_entry, held_at, rows_held, spans_of, summary, take_rows
 from .histories import close_older_incarnation, diverging_spans, refuse_other_cluster
 from .limits import Limits
 from .log_entries import Entry, FileEntry, Span
@@ -94,17 +94,20 @@ class TopicArchive:
 
         Raises SourceError, StoreError, ArchiveRefused, LogCorrupt, LogTooNew, LogViolation.
         """
-        topic_id = self._source.topic_ids([self.topic]).get(self.topic)
-        if topic_id is None or (topic_id != self.topic_id and self.held):
+        topic_id = self._id_now()
+        if topic_id != self.topic_id and self.held:
             self.restart_due = True
         self.give_up(partitions)
-        if topic_id is None:
-            # Deleted just now. The partitions are held without reading, so that a topic made again finds its reader.
-            self.held.update({partition: Held(0, 0, 0, -1) for partition in partitions})
-            return dict.fromkeys(partitions, Start(0))
-        self.topic_id = topic_id
-        self._upkeep.assigned()
-        return self._place(partitions)
+        if topic_id is not None:
+            self.topic_id = topic_id
+            self._upkeep.assigned()
+            starts = self._place(partitions)
+            if starts is not None:
+                return starts
+        # Deleted just now. The partitions are held without reading, so that a topic made again finds its reader.
+        self.restart_due = True
+        self.held.update({partition: Held(0, 0, 0, -1) for partition in partitions})
+        return dict.fromkeys(partitions, Start(0))
 
     def give_up(self, partitions: Collection[int]) -> None:
         """Drop partitions and what is uncommitted of them."""
@@ -123,11 +126,13 @@ class TopicArchive:
         partitions = list(self.held)
         self._discard()
         self.restart_due = True
-        self.topic_id = self._source.topic_ids([self.topic]).get(self.topic)
+        self.topic_id = self._id_now()
         if self.topic_id is None:
             return
         self._upkeep.assigned()
         starts = self._place(partitions)
+        if starts is None:
+            return
         self._source.restart_at({TopicPartition(self.topic, p): start for p, start in starts.items()})
         self.restart_due = False
 
@@ -138,6 +143,9 @@ class TopicArchive:
             held.end = held.start
             held.gaps.clear()
 
+    def _id_now(self) -> str | None:
+        return self._source.topic_ids([self.topic]).get(self.topic)
+
     def check_topic_id(self, topic_id: str | None) -> None:
         """Compare with the topic's id of now; a topic that was made again is started over, None means deleted."""
         if self.held and not self.restart_due and topic_id != self.topic_id:
@@ -146,12 +154,15 @@ class TopicArchive:
             self._discard()
             self.restart_due = True
 
-    def _place(self, partitions: Collection[int]) -> dict[int, Start]:
+    def _place(self, partitions: Collection[int]) -> dict[int, Start] | None:
+        """Place partitions where the log stands; None when the topic was made again meanwhile."""
         state = self._log.refresh()
         self._log.refuse_hole()
         refuse_other_cluster(state, self._writer.cluster_id, self._store.url)
         topic_id = str(self.topic_id)
-        state = close_older_incarnation(self._log, topic_id, self._entry)
+        if not close_older_incarnation(self._log, topic_id, self._entry, self._id_now):
+            return None
+        state = self._log.state
         unseen = [TopicPartition(self.topic, p) for p in partitions if state.newest(p, topic_id) is None]
         ranges = self._source.log_ranges(unseen) if unseen else {}
         log_starts = {partition.partition: low for partition, (low, _) in ranges.items()}
@@ -168,19 +179,9 @@ class TopicArchive:
         batch = rows_held(records.batch, self.held)
         if not batch.num_rows:
             return
-        bounds = offset_bounds(batch)
-        for partition, first, _ in bounds:
-            if first < (held := self.held[partition]).end:
-                where = f"{self.topic}/{partition}"
-                if held.again_from is None:
-                    raise SourceError(f"{where}: offset {first} came again, {held.end} was expected; starting over")
-                # Where the archive knows of markers only: this is another history.
-                self._diverged(partition, Diverged(held.again_from, held.epoch), {"record": first})
-                self._discard()
-                self.restart_due = True
-                return
-        for partition, _, final in bounds:
-            self.held[partition].take(final + 1, records.leader_epochs.get(partition, -1))
+        if (again := take_rows(self.held, batch, records.leader_epochs)) is not None:
+            self._came_again(*again)
+            return
         self._buffer.add(batch)
         log.debug("%s: took %d records", self.topic, batch.num_rows)
         self._failpoint("after-decode")
@@ -202,6 +203,9 @@ class TopicArchive:
         if held is None or self.restart_due:
             return
         log.error("%s/%d: cannot read offset %d: %s", *event.partition, event.offset, event.detail)
+        if event.offset < held.start:
+            self._came_again(event.partition.partition, event.offset)
+            return
         held.skip(event.offset, event.offset + 1, "unreadable", {"detail": event.detail})
         self._note_age()
 
@@ -210,10 +214,13 @@ class TopicArchive:
         partition = event.partition.partition
         held = self.held.get(partition)
         # A topic that was made again looks like a truncated one; its id tells them apart.
-        self.check_topic_id(self._source.topic_ids([self.topic]).get(self.topic))
+        self.check_topic_id(self._id_now())
         if held is None or self.restart_due:
             return
         low, end = self._source.log_ranges([event.partition])[event.partition]
+        self.check_topic_id(self._id_now())  # so do the ends of one that was made again in between
+        if self.restart_due:
+            return
         where = f"{self.topic}/{partition}"
         identity = Identity(str(self.topic_id), partition, held.lineage)
         meaning = meaning_of(event.detail, held, low=low, end=end, rows_end=lambda: self._log.rows_end(identity))
@@ -230,6 +237,15 @@ class TopicArchive:
             self._source.restart_at({event.partition: Start(meaning.offset, held.epoch)})
         else:
             self._diverged(partition, meaning, {"log_start": low, "log_end": end, "detail": event.detail})
+
+    def _came_again(self, partition: int, offset: int) -> None:
+        """A record came that was taken already, or, where the archive knows of markers only, one of another history."""
+        held = self.held[partition]
+        if held.again_from is None:
+            raise SourceError(f"{self.topic}/{partition}: offset {offset} came again, {held.end} was expected")
+        self._diverged(partition, Diverged(held.again_from, held.epoch), {"record": offset})
+        self._discard()
+        self.restart_due = True
 
     def _diverged(self, partition: int, at: Diverged, evidence: dict[str, Any]) -> None:
         """Kafka lost records that are archived: close this lineage and begin the next where the logs part."""
@@ -264,7 +280,7 @@ class TopicArchive:
             return False
         self._failpoint("flush-begun")
         # What was read across a change of the topic's id may be of either incarnation.
-        self.check_topic_id(self._source.topic_ids([self.topic]).get(self.topic))
+        self.check_topic_id(self._id_now())
         if self.restart_due:
             return False
         partitions = sorted(partition for partition, held in self.held.items() if held.pending)
@@ -328,15 +344,6 @@ class TopicArchive:
         self.restart_due = True
 
     def _entry(self, spans: tuple[Span, ...], files: tuple[FileEntry, ...], *, topic_id: str | None = None) -> Entry:
-        return Entry(
-            kind="commit",
-            topic=self.topic,
-            cluster_id=self._writer.cluster_id,
-            entry_id=self._new_id(),
-            writer=self._writer.name,
-            at=self._clock.now(),
-            topic_id=str(self.topic_id) if topic_id is None else topic_id,
-            spans=spans,
-            files=files,
-            details={"settings": self.settings.as_json()},
-        )
+        identity = str(self.topic_id) if topic_id is None else topic_id
+        at, entry_id = self._clock.now(), self._new_id()
+        return commit_entry(self.settings, self._writer, identity, spans, files, at=at, entry_id=entry_id)

@@ -90,11 +90,22 @@ def whole(events: int) -> dict[str, float]:
     return {"archiver whole": (all_of_it - starting) * 1e6 / events, "_bytes a row": size / events, "_peak MB": peak_mb}
 
 
-def run(url: str, topic: str) -> float:
+def run(url: str, topic: str, *more: str) -> float:
     """Run `headrace archive --until-idle` and return its CPU seconds, workers included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = "from headrace.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "archive", "--topic", topic, "--until-idle", "--group", f"bench-{topic}"]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "archive",
+        "--topic",
+        topic,
+        "--until-idle",
+        "--group",
+        f"bench-{topic}",
+        *more,
+    ]
     subprocess.run([*command, "--archive", url], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

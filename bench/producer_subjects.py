@@ -8,7 +8,10 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,6 +133,31 @@ class Headrace:
         self.events.close(0.5)
 
 
+class HeadraceShip:
+    """emit() into a spool from which `headrace ship` delivers at the same time, in a process of its own."""
+
+    def __init__(self, kafka: str, spool: Path) -> None:
+        self.events = EventLog(service=SERVICE, spool=spool, host=HOST, ship="separate")
+        self.log(0)
+        code = "from headrace.cli.main import main; main()"
+        self._ship = subprocess.Popen([sys.executable, "-c", code, "ship", str(spool), "--kafka", kafka])
+
+    def log(self, number: int) -> None:
+        """Make and emit."""
+        self.events.emit(Pin(user_id=7_000_000 + number, pin_id=123_000_000 + number, action="SAVE"))
+
+    def done(self) -> None:
+        """Wait until the other process has delivered all."""
+        if not self.events.flush(DONE_TIMEOUT_S):
+            raise RuntimeError(f"headrace ship: not all was delivered: {self.events.counts()}")
+
+    def close(self) -> None:
+        """Close, and end the other process."""
+        self.events.close(0.5)
+        self._ship.terminate()
+        self._ship.wait(30)
+
+
 class EmitAlone:
     """emit() of an event that exists already."""
 
@@ -169,20 +197,16 @@ class LoggingToFile:
 
 def make(name: str, kafka: str, folder: Path) -> Subject:
     """Return a subject by its name."""
-    match name:
-        case "encoding alone":
-            return Encoding()
-        case "bare loop":
-            return Bare(kafka)
-        case "logging to a file":
-            return LoggingToFile(folder)
-        case "spool on disk":
-            return Headrace(kafka, folder / "spool")
-        case "queue in memory":
-            return Headrace(kafka, None)
-        case "queue in memory, waiting for room":
-            return Headrace(kafka, None, block=True)
-    raise ValueError(f"no subject is called {name!r}")
+    makers: dict[str, Callable[[], Subject]] = {
+        "encoding alone": Encoding,
+        "bare loop": lambda: Bare(kafka),
+        "logging to a file": lambda: LoggingToFile(folder),
+        "spool on disk": lambda: Headrace(kafka, folder / "spool"),
+        "spool on disk, headrace ship": lambda: HeadraceShip(kafka, folder / "spool"),
+        "queue in memory": lambda: Headrace(kafka, None),
+        "queue in memory, waiting for room": lambda: Headrace(kafka, None, block=True),
+    }
+    return makers[name]()
 
 
 def event_bytes() -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from archiver_steps import measure_archiver
 from producer_steps import measure_producer
+from replay_steps import measure_replay
 from rich.console import Console
 from rich.table import Table
 
@@ -36,12 +37,15 @@ def main() -> int:
             producer = measure_producer(instance.kafka.bootstrap)
             say.print(f"archiver: {arguments.events:,} pin events, step by step and whole")
             archiver = measure_archiver(instance.kafka.bootstrap, arguments.events)
+            say.print("replay: to Arrow, and into Kafka in turns with a bare loop")
+            replay = measure_replay(instance.kafka.bootstrap)
         finally:
             instance.down(purge=True)
     if arguments.json:
-        print(json.dumps({"producer": producer, "archiver": archiver}, indent=2))
+        print(json.dumps({"producer": producer, "archiver": archiver, "replay": replay}, indent=2))
         return 0
     show(producer, archiver)
+    show_replay(replay)
     return 0
 
 
@@ -69,6 +73,17 @@ def show(producer: dict[str, float], archiver: dict[str, float]) -> None:
         f"every guarantee on; {archiver['_bytes a row']:.1f} bytes a row; peak memory of the worker "
         f"{archiver['_peak MB']:.0f} MB"
     )
+
+
+def show_replay(replay: dict[str, float]) -> None:
+    """Print the replay's figures for people."""
+    console = Console()
+    table = Table(title="replay")
+    table.add_column("figure")
+    table.add_column("", justify="right")
+    for name, value in replay.items():
+        table.add_row(name, f"{value:,.0f}" if value >= 10 else f"{value:.2f}")
+    console.print(table)
 
 
 if __name__ == "__main__":

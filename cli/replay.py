@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headrace.replay.checkpoint_range import checkpoint_name
 from headrace.replay.errors import RequestRefused
 from headrace.replay.kafka_target import Allowances, Clock
 from headrace.replay.line_file import LineFile
@@ -105,7 +106,7 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
             plan, refused = plan_of(store, request, kafka, clock, refuse=not look)
             if look:
                 show_plan(plan)
-                show_refused(refused)
+                show_refused([] if options["dry_run"] else refused)  # a dry run finds them, and more
                 _save(options["save"], plan)
                 if options["save"] is None and options["plan_only"] and refused:
                     raise SystemExit(EXIT_USAGE)
@@ -118,6 +119,7 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
             clock,
             at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             receipt_file=options["receipt"],
+            plan_in_file=options["plan_file"] is not None,
             overwrite=options["overwrite"],
             rate=options["rate"],
         )
@@ -148,6 +150,7 @@ def _request(options: dict[str, Any], allow: Allowances) -> Request:
         transform=Transform(options["strip_headers"], options["provenance_headers"]),
         allow=allow,
         allow_empty=options["allow_empty"],
+        checkpoints=(checkpoint_name(options["from_"]), checkpoint_name(options["to"])),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headrace.replay.checkpoint_range import checkpoint_name
 from headrace.replay.errors import RequestRefused
 from headrace.replay.kafka_target import Allowances
 from headrace.replay.replay_plan import PlannedTarget, TargetKind
@@ -41,10 +42,10 @@ def selection_options(command: Any) -> Any:
         click.option(
             "--from",
             "from_",
-            metavar="OFFSET|TIME",
+            metavar="OFFSET|TIME|checkpoint:NAME",
             help="First offset, in each chosen partition, or first timestamp: 2026-11-23T10:00:00Z.",
         ),
-        click.option("--to", metavar="OFFSET|TIME", help="End of the range, exclusive."),
+        click.option("--to", metavar="OFFSET|TIME|checkpoint:NAME", help="End of the range, exclusive."),
         click.option("--tz", metavar="ZONE", help="The zone of times without one, such as Europe/Berlin."),
         click.option("--partition", "-p", "partitions", multiple=True, type=int, metavar="P", help="Repeatable."),
         click.option("--dt", "dates", multiple=True, metavar="YYYY-MM-DD", help="Only this date (UTC). Repeatable."),
@@ -69,8 +70,8 @@ def selection_of(options: Mapping[str, Any]) -> Selection:
     except ValueError as error:
         raise RequestRefused(f"--key-hex: {error}") from None
     return parse_selection(
-        from_=options["from_"],
-        to=options["to"],
+        from_=None if checkpoint_name(options["from_"]) else options["from_"],
+        to=None if checkpoint_name(options["to"]) else options["to"],
         partitions=options["partitions"],
         dates=options["dates"],
         topic_id=options["topic_id"],
@@ -93,6 +94,7 @@ class Request:
     transform: Transform
     allow: Allowances
     allow_empty: bool
+    checkpoints: tuple[str | None, str | None] = (None, None)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself. Raises RequestRefused."""

@@ -31,7 +31,7 @@ def plan_of(
     topics: list[TopicReplay] = []
     targets: dict[str, Target] = {}
     for topic in request.topics:
-        plan = open_reading(store, topic, request.selection, at=request.at).plan
+        plan = open_reading(store, topic, request.selection, at=request.at, checkpoints=request.checkpoints).plan
         target = request.target(topic)
         if target.kind == "kafka":
             if kafka is None:
@@ -42,6 +42,7 @@ def plan_of(
     whole = ReplayPlan(store.url, tuple(topics), request.transform, request.allow.names(), request.allow_empty)
     begun = stored_plan(store, whole.id) if whole.kind == "kafka" else None
     if begun is not None:
+        check_plan(store, begun)
         return begun.accepting(whole.allow), []
     accepted: list[Alteration] = []
     refused: list[Alteration] = []

@@ -30,7 +30,11 @@ def _watch(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class Run:
-    """One run of a plan. `receipt_file`: None keeps plan and receipt in the archive, so that the run can be resumed."""
+    """One run of a plan. `receipt_file`: None keeps the receipt in the archive.
+
+    The plan is kept there too, so that the run can be resumed, unless it lies in a file (`plan_in_file`) or is of files
+    and the receipt goes to a file as well: then nothing is written into the archive.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Run:
         *,
         at: str,
         receipt_file: Path | None,
+        plan_in_file: bool,
         overwrite: bool,
         rate: float | None,
     ) -> None:
@@ -50,6 +55,9 @@ class Run:
         self._clock = clock
         self._at = at
         self._receipt_file = receipt_file
+        self._keeps_plan = plan.kind != "stdout" and (
+            receipt_file is None or (plan.kind == "kafka" and not plan_in_file)
+        )
         self._overwrite = overwrite
         self._rate = rate
         if plan.kind == "kafka" and kafka is None:
@@ -79,8 +87,7 @@ class Run:
     def run(self) -> None:
         """Do what the plan says, and write the receipt."""
         show_plan(self._plan)
-        keep = self._plan.kind != "stdout" and self._receipt_file is None
-        if keep:
+        if self._keeps_plan:
             kept = store_plan(self._store, self._plan)
             if kept.sha256 != self._plan.sha256:
                 raise RequestRefused(
@@ -97,7 +104,7 @@ class Run:
             with LineFile(self._receipt_file, overwrite=True) as file:
                 file.write(body)
             where = str(self._receipt_file)
-        elif keep:
+        elif self._keeps_plan:
             where = f"{self._store.url}/{store_receipt(self._store, self._plan.id, body)}"
         else:
             return
@@ -131,7 +138,7 @@ class Run:
         if self._plan.kind == "stdout":
             return
         command = ["headrace", "replay", "--resume", self._plan.id, "--archive", self._store.url]
-        if self._receipt_file is not None:
+        if not self._keeps_plan:
             command = ["headrace", *sys.argv[1:]]
         elif self._kafka is not None and self._plan.kind == "kafka":
             command += ["--target-kafka", str(self._kafka["bootstrap.servers"])]

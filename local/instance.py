@@ -11,7 +11,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class Instance:
 
     `env` is the caller's environment or the part of it to use: KAFKA_HOME, JAVA_HOME, XDG_CACHE_HOME. `kafka_home` and
     `java_home` name programs to use instead of the fetched ones; `maven_url` another Maven repository to fetch from;
-    `cache` the folder for fetched files. Every method raises LocalError with advice when it can't do its work.
+    `cache` the folder for fetched files; `java_options` are for the broker's Java. Every method raises LocalError with
+    advice when it can't do its work.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Instance:
         maven_url: str | None = None,
         cache: Path | None = None,
         rng: random.Random | None = None,
+        java_options: Sequence[str] = (),
     ) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self._env = dict(env or {})
@@ -62,6 +64,7 @@ class Instance:
         self._maven_url = maven_url
         self._cache = cache or default_cache(self._env)
         self._rng = rng or random.SystemRandom()
+        self._java_options = tuple(java_options)
 
     # What there is.
 
@@ -75,7 +78,7 @@ class Instance:
     def kafka(self) -> KafkaServer:
         """The broker as the folder describes it now; raises LocalError when there is no instance."""
         state = self._state()
-        return KafkaServer(self.folder, state.kafka, state.cluster_id)
+        return KafkaServer(self.folder, state.kafka, state.cluster_id, java_options=self._java_options)
 
     @property
     def s3(self) -> S3Server:

@@ -102,8 +102,9 @@ class KafkaServer:
 
     name = "Kafka"
 
-    def __init__(self, folder: Path, listen: KafkaPorts, cluster_id: str) -> None:
+    def __init__(self, folder: Path, listen: KafkaPorts, cluster_id: str, *, java_options: Sequence[str] = ()) -> None:
         self.listen = listen
+        self._java_options = tuple(java_options)
         self._folder = folder
         self._home = folder / "kafka"
         self._cluster_id = cluster_id
@@ -146,6 +147,7 @@ class KafkaServer:
             "-Xmx768m",
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
+            *self._java_options,
             "-cp",
             ":".join(str(jar) for jar in jars),
             *program,

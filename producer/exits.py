@@ -2,9 +2,10 @@
 
 import atexit
 import contextlib
+import functools
 import sys
 import weakref
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Closing(Protocol):
@@ -20,13 +21,19 @@ def close_at_exit(log: Closing) -> None:
 
 
 def close_at_multiprocessing_exit(log: Closing) -> None:
-    """Have multiprocessing close the log in its children, which end without running atexit's functions."""
-    util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None:
-        return
-    with contextlib.suppress(Exception):
-        util.Finalize(None, _close_if_alive, args=(weakref.ref(log),), exitpriority=100)
+    """Have multiprocessing, and Celery's copy of it, close the log in children, which may end without atexit."""
+    for name in ("multiprocessing.util", "billiard.util"):
+        util = sys.modules.get(name)
+        if util is None:
+            continue
+        with contextlib.suppress(Exception):
+            _finalize(util, log)
+            # A forkserver's child imports the main module, which may emit, before it forgets all finalizers.
+            util.register_after_fork(log, functools.partial(_finalize, util))
+
+
+def _finalize(util: Any, log: Closing) -> None:
+    util.Finalize(None, _close_if_alive, args=(weakref.ref(log),), exitpriority=100)
 
 
 def _close_if_alive(log: "weakref.ref[Closing]") -> None:

@@ -21,6 +21,7 @@ from .errors import (
 from .plan import Plan
 from .reader import Chunk, ReadCounts, Reading, open_reading, read
 from .selection import Selection, parse_selection
+from .spark_frame import spark
 
 __all__ = [
     "Archive",
@@ -44,4 +45,5 @@ __all__ = [
     "open_reading",
     "parse_selection",
     "read",
+    "spark",
 ]

@@ -13,6 +13,7 @@ from headrace.archiver.commit_log import topics_of
 from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.records import Headers
 
+from .checkpoint_range import checkpoint_name
 from .columns import Columns, plan_schema
 from .fsspec_store import FsspecStore
 from .pieces import pieces
@@ -29,7 +30,7 @@ BYTES_AT_ONCE = 8 << 20
 BATCH_ROWS_MAX = 131_072
 
 Bound: TypeAlias = int | str | datetime | None
-"""An offset, a time with a zone ("2026-11-23T10:00:00Z" or a datetime), or no limit."""
+"""An offset, a time with a zone ("2026-11-23T10:00:00Z" or a datetime), "checkpoint:NAME", or no limit."""
 
 
 class Record(NamedTuple):
@@ -150,16 +151,17 @@ class Archive:
         The arguments mean what `headrace replay` means by its options. Raises RequestRefused, TopicUnknown,
         RangeMissing, StoreError, LogCorrupt, LogTooNew, LogViolation.
         """
+        checkpoints = checkpoint_name(_text(from_)), checkpoint_name(_text(to))
         selection = parse_selection(
-            from_=_text(from_),
-            to=_text(to),
+            from_=None if checkpoints[0] else _text(from_),
+            to=None if checkpoints[1] else _text(to),
             tz=tz,
             partitions=partitions,
             dates=[dt] if isinstance(dt, str) else dt,
             keys=keys,
             where=where,
         )
-        plan = open_reading(self.store, topic, selection, at=at).plan
+        plan = open_reading(self.store, topic, selection, at=at, checkpoints=checkpoints).plan
         return Records(self.store, plan, digests=digests, allow_empty=allow_empty)
 
 

@@ -16,7 +16,7 @@ from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.parquet_file import FileCorrupt, footer_bytes
 
 from .errors import ArchiveDamaged, RequestRefused
-from .loading import object_url
+from .loading import RESTORE, object_url
 from .plan import FileRead, Plan
 
 FOOTER_BYTES_GUESS = 64 << 10
@@ -49,16 +49,16 @@ def plan_schema(store: ObjectStore, plan: Plan) -> pa.Schema:
 
 def _file_schema(store: ObjectStore, read: FileRead) -> pa.Schema:
     key = read.committed.file.key
-    where = object_url(store, key)
+    where = f"{object_url(store, key)} (entry {read.committed.seq})"
     try:
         tail = store.get_tail(key, FOOTER_BYTES_GUESS)
         if len(tail) < (needed := footer_bytes(tail, where)):
             tail = store.get_tail(key, needed)
         schema = pq.read_schema(pa.BufferReader(tail))
     except ObjectNotFound as error:
-        raise ArchiveDamaged(f"{where}: the object does not exist, and the log names it") from error
+        raise ArchiveDamaged(f"{where}: the object does not exist, and the log names it; {RESTORE}") from error
     except (FileCorrupt, pa.ArrowException, OSError, ValueError) as error:
-        raise ArchiveDamaged(f"{where}: its footer cannot be read: {error}") from error
+        raise ArchiveDamaged(f"{where}: its footer cannot be read: {error}; {RESTORE}") from error
     return pa.schema([field.remove_metadata() for field in schema if field.name not in NOT_SHOWN])
 
 

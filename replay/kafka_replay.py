@@ -4,12 +4,13 @@ Every run goes through the whole plan: records that an earlier run has sent are 
 covers the whole replay.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pyarrow as pa
 
+from .ahead import ahead
 from .errors import TargetUnfit
 from .kafka_progress import PLAN_DIGITS, Progress, group_of, read_progress
 from .kafka_read_back import ReadBack, Sent
@@ -31,6 +32,16 @@ class SendCounts:
     sent: int = 0
     earlier: int = 0
     reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Records to send to a target partition, `earlier` others before them that are there already."""
+
+    partition: int
+    records: pa.RecordBatch
+    earlier: int
+    rows_read: int
 
 
 class Pace:
@@ -82,6 +93,7 @@ class KafkaReplay:
         self._progress: Progress | None = None
         self._sender: KafkaSender | None = None
         self._sent: dict[int, Sent] = {}
+        self._append_times = 0
         bases = dict(topic.target.bases)
         self._back = ReadBack(kafka, target.topic, bases, clock=clock, timestamps_kept=not target.log_append_time)
 
@@ -160,26 +172,32 @@ class KafkaReplay:
         sender.begin(progress)
         kept = not self._target.log_append_time
         self._sent = {partition: Sent(timestamps_kept=kept) for partition in progress.done}
-        append_times = done = 0
-        for chunk in reading.chunks():
-            partition = self._to(chunk.partition)
-            append_times += int((chunk.records.column("timestamp_type").to_numpy() == 1).sum())
-            for _, plain in pieces(chunk.records, rows_max=self._pace.piece_rows_max, bytes_max=PIECE_BYTES_MAX):
-                before = self._sent[partition].digest.records
-                piece = self._add(partition, plain)
-                earlier = min(piece.num_rows, max(0, progress.done[partition] - before))
-                left = piece.slice(earlier)
-                counts.earlier += earlier
-                if left.num_rows:
-                    check_records(self._target, left, self._allow, self._clock.now_ms())
-                    sender.send(partition, left)
-                    self._pace.wait(left.num_rows)
-                done += piece.num_rows
-                on_progress(done if reading.plan.counted else reading.counts.rows)
+        done = 0
+        for piece in ahead(self._prepared(reading, progress)):
+            counts.earlier += piece.earlier
+            if piece.records.num_rows:
+                sender.send(piece.partition, piece.records)
+                self._pace.wait(piece.records.num_rows)
+            done += piece.earlier + piece.records.num_rows
+            on_progress(done if reading.plan.counted else piece.rows_read)
         sender.commit()
         counts.sent = sender.sent
-        counts.reasons = self._reasons(append_times)
+        counts.reasons = self._reasons()
         return counts
+
+    def _prepared(self, reading: Reading, progress: Progress) -> "Iterator[_Piece]":
+        """Yield what is to be sent, in pieces: digested, checked, without what earlier runs have sent."""
+        for chunk in reading.chunks():
+            partition = self._to(chunk.partition)
+            self._append_times += int((chunk.records.column("timestamp_type").to_numpy() == 1).sum())
+            for _, plain in pieces(chunk.records, rows_max=self._pace.piece_rows_max, bytes_max=PIECE_BYTES_MAX):
+                before = self._sent[partition].digest.records
+                records = self._add(partition, plain)
+                earlier = min(records.num_rows, max(0, progress.done[partition] - before))
+                left = records.slice(earlier)
+                if left.num_rows:
+                    check_records(self._target, left, self._allow, self._clock.now_ms())
+                yield _Piece(partition, left, earlier, reading.counts.rows)
 
     def _add(self, partition: int, records: pa.RecordBatch) -> pa.RecordBatch:
         """Note records on their way to a partition; return them as they are to arrive."""
@@ -189,9 +207,9 @@ class KafkaReplay:
         into.digest.add_source(piece)
         return piece
 
-    def _reasons(self, append_times: int) -> list[str]:
+    def _reasons(self) -> list[str]:
         reasons = self._whole.transform.reasons()
-        if append_times:
+        if append_times := self._append_times:
             reasons.append(
                 f"{append_times:,} records have broker timestamps (LogAppendTime); the target shows the same times as "
                 "CreateTime"

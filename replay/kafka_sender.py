@@ -10,16 +10,16 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from .errors import KafkaUnusable, TargetUnfit
 from .kafka_progress import Progress, group_metadata, group_of, offsets_of
 from .kafka_target import Target
+from .pieces import byte_list
 
-TRANSACTION_RECORDS_MAX = 50_000
+TRANSACTION_RECORDS_MAX = 100_000
 TRANSACTION_BYTES_MAX = 32 << 20
-TRANSACTION_AGE_S_MAX = 20.0  # of a slow replay (--rate): others see what was sent at most so late
+TRANSACTION_AGE_S_MAX = 5.0  # of a slow replay: readers see what was sent at most so late, and a kill costs no more
 TRANSACTION_TIMEOUT_S = 300
 DELIVERY_TIMEOUT_S = 60
 CONTACT_TIMEOUT_S = 15
 COMMIT_TIMEOUT_S = 90
 COMMIT_ATTEMPTS_MAX = 5
-POLL_EVERY_RECORDS = 5_000
 FULL_QUEUE_POLL_S = 0.05
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 UNFIT = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD}
@@ -99,25 +99,37 @@ class KafkaSender:
             self.commit()
 
     def _produce(self, partition: int, records: pa.RecordBatch) -> None:
-        topic, produce, poll = self._target.topic, self._producer.produce, self._producer.poll
-        values, keys, stamps = (records.column(name).to_pylist() for name in ("value", "key", "timestamp"))
+        topic, produce = self._target.topic, self._producer.produce
+        keys, values = (byte_list(records.column(name)) for name in ("key", "value"))
+        stamps = records.column("timestamp").to_numpy().tolist()
         column = records.column("headers")
-        headers: list[Any] = [None] * records.num_rows
         if len(column.flatten()):
-            headers = [[(each["name"], each["value"]) for each in row] or None for row in column.to_pylist()]
-        # A record that the client has no room for yet is tried again once some are through.
-        for index, (value, key, stamp, pairs) in enumerate(zip(values, keys, stamps, headers, strict=True)):
-            while True:
+            headers: list[Any] = [[(each["name"], each["value"]) for each in row] or None for row in column.to_pylist()]
+            for value, key, stamp, pairs in zip(values, keys, stamps, headers, strict=True):
                 try:
                     produce(topic, value, key, partition, timestamp=stamp, headers=pairs)
-                except BufferError:
-                    poll(FULL_QUEUE_POLL_S)
-                except KafkaException as error:
-                    self._refuse(f"sending a record to {topic}/{partition}", error)
-                else:
-                    break
-            if index % POLL_EVERY_RECORDS == 0:
-                poll(0)
+                except (BufferError, KafkaException) as error:
+                    self._again(error, topic, value, key, partition, timestamp=stamp, headers=pairs)
+        else:
+            for value, key, stamp in zip(values, keys, stamps, strict=True):
+                try:
+                    produce(topic, value, key, partition, timestamp=stamp)
+                except (BufferError, KafkaException) as error:
+                    self._again(error, topic, value, key, partition, timestamp=stamp)
+        self._producer.poll(0)
+
+    def _again(self, error: Exception, topic: str, *content: Any, **more: Any) -> None:
+        """Send a record that the client had no room for, once some are through."""
+        while True:
+            if isinstance(error, KafkaException):
+                self._refuse(f"sending a record to {topic}", error)
+            self._producer.poll(FULL_QUEUE_POLL_S)
+            try:
+                self._producer.produce(topic, *content, **more)
+            except (BufferError, KafkaException) as problem:
+                error = problem
+            else:
+                return
 
     def _begin(self) -> None:
         try:

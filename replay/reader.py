@@ -16,6 +16,7 @@ from headrace.archiver.commit_log import read_entries, read_state, topics_of
 from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectStore
 
+from .checkpoint_range import between
 from .columns import Columns, Condition, plan_schema
 from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown, named
 from .fetch_ahead import FetchAhead
@@ -283,10 +284,11 @@ def open_reading(
     at: int | None = None,
     fetch_threads: int = FETCH_THREADS,
     columns: bool = False,
+    checkpoints: tuple[str | None, str | None] = (None, None),
 ) -> Reading:
     """Pin a snapshot (`at`: a log seq, None for the newest), plan, and return the reading.
 
-    `columns`: whether chunks have the decoded columns too.
+    `columns`: whether chunks have the decoded columns too. `checkpoints`: names of the range's start and end.
 
     Raises TopicUnknown, RangeMissing, StoreError, and LogCorrupt, LogTooNew, LogViolation for a damaged log.
     """
@@ -296,7 +298,7 @@ def open_reading(
         raise RangeMissing(str(error.args[0])) from error
     if state.seq == 0:
         raise unknown_topic(store, topic)
-    plan = make_plan(state, selection or Selection())
+    plan = make_plan(state, between(store, state, selection or Selection(), *checkpoints))
     wanted = Columns(plan_schema(store, plan)) if columns else None
     return Reading(store, plan, fetch_threads=fetch_threads, columns=wanted)
 

@@ -173,6 +173,10 @@ class Spark(PlainReader):
     def open_all_topics(self) -> None:
         self._open({"/topic=pin": ""})
 
+    def open_frame(self, topic: str) -> None:
+        """Read a snapshot by headrace's own call; after open_folder()."""
+        self._run("spark-frame", {'"pin"': repr(topic)})
+
     def _open(self, replaced: Mapping[str, str]) -> None:
         assert PACKAGES in blocks()[self.name]
         with pytest.MonkeyPatch.context() as patch:
@@ -192,6 +196,14 @@ class Spark(PlainReader):
 
     def table(self) -> pa.Table:
         return self.pins.toArrow()
+
+
+def run_replay_open(topic: str) -> dict[str, Any]:
+    """Run the page's block on headrace.replay.open for a topic; return the names that it leaves."""
+    names: dict[str, Any] = {"__name__": "reading_the_archive"}
+    code = blocks()["replay-open"].replace('"pin"', repr(topic))
+    exec(compile(code, f"{PAGE.name}: replay-open", "exec"), names)
+    return names
 
 
 READERS: Sequence[type[PlainReader]] = (DuckDB, PyArrow, Pandas, Spark)

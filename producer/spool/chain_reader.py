@@ -178,9 +178,9 @@ class ChainReader:
             if topic is None:
                 break
             value = data[value_at:next_at]
-            text = schemas.get(value[2:10], "")
             key = None if key_bytes < 0 else data[key_at:value_at]
-            batch.append((position, _new(Record, (topic, key, value, timestamp_ms, seq, text, ""))))
+            fields = (topic, key, value, timestamp_ms, seq, schemas.get(value[2:10], ""), "")
+            batch.append((position, _new(Record, fields)))
             unacked[position] = _new(Place, (segment, base + at, length, appended_ms))
             expected += 1
             at = next_at

@@ -120,11 +120,12 @@ class Gate:
         self._usage = Usage(self._usage.spool_bytes + size, self._usage.free_bytes - size)
         self._decide()
 
-    def room_for(self, size: int) -> bool:
-        """Tell whether a new file of this size stays within the bounds."""
+    def no_room_for(self, size: int) -> str | None:
+        """Return why a new file of this size would pass the bounds: full (the spool's), disk_full; or None."""
         usage = self._usage
-        fits = usage.spool_bytes + size <= self._limits.bytes_max
-        return fits and usage.free_bytes - size >= self._limits.free_bytes_min
+        if usage.free_bytes - size < self._limits.free_bytes_min:
+            return "disk_full"
+        return "full" if usage.spool_bytes + size > self._limits.bytes_max else None
 
     @property
     def spool_bytes(self) -> int:

@@ -181,8 +181,9 @@ class SpoolQueue:
                     return False
                 self._retry_at = now + _RETRY_S
                 size = max(self._limits.next_segment_bytes, room)
-                if not self._gate.room_for(size):
-                    self._blocked = "full"
+                no_room = self._gate.no_room_for(size)
+                if no_room is not None:
+                    self._blocked = no_room
                     return False
                 spare = self._make_blank(size)
             before, old = self._segment, self._map
@@ -304,7 +305,7 @@ class SpoolQueue:
 
     def _prepare(self) -> None:
         size = self._limits.next_segment_bytes
-        if not self._gate.room_for(size):
+        if self._gate.no_room_for(size) is not None:
             return
         with contextlib.suppress(OSError):  # append() finds out for itself, and says so, when it needs one
             self._spare = self._make_blank(size)

@@ -125,6 +125,13 @@ class ArchiverProcess:
         living = set(self.workers().values()) if self.running else set()
         return [pid for pid in self._pids - living if is_worker(pid)]
 
+    def wake(self) -> None:
+        """SIGCONT to every worker that is stopped: a failpoint may have been reached after nobody waited any more."""
+        self.workers()
+        for pid in self._pids:
+            if state_of(pid) == "T":
+                send(pid, signal.SIGCONT)
+
     def close(self) -> None:
         """End whatever is left."""
         self.kill_all()

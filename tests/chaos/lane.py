@@ -255,7 +255,7 @@ class BrokenRound:
             low = high = self._positions()
             paused: list[int] = []
         else:
-            self._wait(lambda: not self._archiver.orphans(), "workers without a supervisor to leave", SOON_S)
+            self._wait(self._no_orphans, "workers without a supervisor to leave", SOON_S)
             paused = self._archiver.stop_all()
             self._producer.rest()
             low = self._positions()
@@ -292,6 +292,7 @@ class BrokenRound:
 
     def _up(self, failpoint: str | None = None) -> None:
         """Have a supervisor with all its workers; a supervisor that could not reach its servers is started again."""
+        self._archiver.wake()
         if self._failpoints:
             self._down(how=self._rng.randrange(3))
 
@@ -329,10 +330,11 @@ class BrokenRound:
 
     def _leave(self) -> None:
         """End the archiver in an orderly way, with all workers that its predecessors left."""
+        self._archiver.wake()
         if self._archiver.running:
             code = self._archiver.leave(SOON_S)
             assert code in (0, EXIT_SERVER), f"headrace archive left with {code}"
-        self._wait(lambda: not self._archiver.orphans(), "workers without a supervisor to leave", SOON_S)
+        self._wait(self._no_orphans, "workers without a supervisor to leave", SOON_S)
         self._lane.proxy.settle()
 
     def _clean_up(self) -> None:
@@ -343,6 +345,10 @@ class BrokenRound:
             self._leave()
 
     # -- conditions --------------------------------------------------------------------------------------------------
+
+    def _no_orphans(self) -> bool:
+        self._archiver.wake()
+        return not self._archiver.orphans()
 
     def _log(self) -> ArchiveLog:
         return self._archive.log(self._topic)
@@ -385,6 +391,9 @@ class BrokenRound:
         until = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > until:
-                state = f"log {self._log()}\nproducer ends {self._producer.ends(self._topic_id)}\ngaps {self._injected}"
+                log = self._log()
+                orphans = [(pid, state_of(pid)) for pid in self._archiver.orphans()]
+                ends = self._producer.ends(self._topic_id)
+                state = f"orphans {orphans}\nlog {log.next}, {log.gaps}\nends {ends}\ngaps made {self._injected}"
                 raise AssertionError(f"not within {timeout_s} s: {what}\n{state[:3000]}\n{self._archiver.tail()}")
             self._sleep(0.25)

@@ -78,7 +78,10 @@ class Rig:
         self._mounts: list[SmallDisk] = []
         self.store_disk = self._disk("instance/s3/data", STORE_MIB) if disks else None
         self.tmp_disk = self._disk("tmp", TMP_MIB) if disks else None
-        self.instance = Instance(folder / "instance", env=os.environ)
+        # A broker that is started over and over: its classes are loaded from a file that the first one to end leaves.
+        java = ["-XX:+IgnoreUnrecognizedVMOptions", "-XX:TieredStopAtLevel=1", "-XX:+AutoCreateSharedArchive"]
+        java.append(f"-XX:SharedArchiveFile={folder.absolute() / 'kafka.jsa'}")
+        self.instance = Instance(folder / "instance", env=os.environ, java_options=java)
         self._broker = threading.Lock()  # held while the broker is broken, and where it must not be
 
     def _disk(self, name: str, mib: int) -> SmallDisk:

@@ -39,25 +39,30 @@ def test_a_replay_that_is_killed_at_random_sends_every_record_once(servers: Serv
     for start in range(0, ROWS, STEP):
         archive.commit([record(p, o) for p in range(PARTITIONS) for o in range(start, start + STEP)])
     env = {**servers.env, "HEADRACE_ARCHIVE": store.url}
-    span_s = 5.0
+    target, command = new_target(servers)
+    span_s = run_for(command, env, None)[1]  # a run in peace: the kills are spread over so long
+    check(servers, target, run_headrace(command, env, timeout_s=300), env)
     killed, replays, resumed = 0, 0, 0
     while killed < KILLS:
-        target = servers.new_topic(PARTITIONS, {"retention.ms": "-1"})
-        command = ["replay", "killed", "--into", f"kafka:{target}"]
-        started = time.monotonic()
-        while killed < KILLS and kill_after(command, env, rng.uniform(0, span_s)):
+        target, command = new_target(servers)
+        while killed < KILLS and run_for(command, env, rng.uniform(0, span_s))[0] == -signal.SIGKILL:
             killed += 1
         last = run_headrace(command, env, timeout_s=300)
         assert last.code == 0, last.output
         replays += 1
         resumed += "by earlier runs" in last.output
-        span_s = max(1.0, min(span_s, time.monotonic() - started))
         check(servers, target, last, env)
     print(f"{killed} kills of {replays} replays; {resumed} went on with what earlier runs had sent")
 
 
-def kill_after(command: list[str], env: Mapping[str, str], delay_s: float) -> bool:
-    """Start the replay, kill it so long after it began to work; return whether it was still alive then."""
+def new_target(servers: Servers) -> tuple[str, list[str]]:
+    """Make a topic; return it with the command that replays into it."""
+    target = servers.new_topic(PARTITIONS, {"retention.ms": "-1"})
+    return target, ["replay", "killed", "--into", f"kafka:{target}"]
+
+
+def run_for(command: list[str], env: Mapping[str, str], seconds: float | None) -> tuple[int, float]:
+    """Start the replay and kill it so long after it began to work; return its exit code and how long it worked."""
     with subprocess.Popen(
         [*HEADRACE, *command],
         env={**plain_environment(), **env},
@@ -68,11 +73,12 @@ def kill_after(command: list[str], env: Mapping[str, str], delay_s: float) -> bo
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith("replay "):
             assert line, "the replay ended before it began"
+        began = time.monotonic()
         try:
-            process.wait(delay_s)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        return process.wait() == -signal.SIGKILL
+        return process.wait(), time.monotonic() - began
 
 
 def check(servers: Servers, target: str, last: Finished, env: Mapping[str, str]) -> None:

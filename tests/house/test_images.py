@@ -9,6 +9,7 @@ import click
 import pytest
 
 from headrace.cli.main import root
+from headrace.schemas.catalog import topic_of
 from house.tree import ROOT
 
 DOCKER = ROOT / "docker"
@@ -100,7 +101,7 @@ def test_topics_are_the_shipped_event_types(compose: Any) -> None:
     """The topics that are created are those that the archiver archives by itself."""
     script = compose["services"]["topics"]["command"][0]
     (listed,) = re.findall(r"for topic in (.*?);", script)
-    assert set(listed.split()) == {path.stem for path in (ROOT / "schemas").glob("*.avsc")}
+    assert set(listed.split()) == {topic_of(path.stem) for path in (ROOT / "schemas").glob("*.avsc")}
 
 
 def test_localstack_lock_keeps_to_its_bounds() -> None:

@@ -9,8 +9,9 @@ from spark_session import LOCK
 
 
 def test_every_python_block_of_the_page_is_one_that_tests_run() -> None:
-    """Each block is named after a reader: its block for the folder, and its block for a list of files."""
-    assert set(blocks()) == {name for reader in READERS for name in (reader.name, f"{reader.name}-files")}
+    """Each block is named after a reader: its block for the folder, and for a list of files; and headrace's own two."""
+    named = {name for reader in READERS for name in (reader.name, f"{reader.name}-files")}
+    assert set(blocks()) == named | {"replay-open", "spark-frame"}
     opened = re.findall(r"^```\s*python.*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(opened) == len(blocks())
 

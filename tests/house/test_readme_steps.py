@@ -46,7 +46,7 @@ def env() -> Iterator[dict[str, str]]:
 
 @pytest.mark.servers
 def test_the_first_five_minutes_work_as_written(env: dict[str, str], tmp_path: Path) -> None:
-    """Every block of the three sections, in order, ends with 0; the event that was logged comes back."""
+    """Every block of the sections, in order, ends with 0; the event that was logged comes back, and yesterday does."""
     shutil.copytree(ROOT / "schemas", tmp_path / "my_schemas", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     shown = [
         run(language, block, env, tmp_path)
@@ -56,6 +56,13 @@ def test_the_first_five_minutes_work_as_written(env: dict[str, str], tmp_path: P
     assert len(shown) == 7
     assert '"pin_id":9' in shown[5]
     assert "pin: fine." in shown[5]
+    (yesterday,) = (
+        run(language, block, env, tmp_path) for language, block in BLOCK.findall(section("Replay yesterday"))
+    )
+    assert "replayed 1 records of pin into" in yesterday
+    assert "as its receipt says; 1 records in 1 targets read" in yesterday
+    assert "into pin_yesterday, all 1 parts checked" in yesterday
+    assert (tmp_path / "yesterday.parquet").is_file()
     assert (tmp_path / "my_events.py").is_file()
     assert len((tmp_path / "first.jsonl").read_text().splitlines()) == 1
 

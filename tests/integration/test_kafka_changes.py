@@ -121,6 +121,34 @@ def own_servers(tmp_path: Path) -> Iterator[Servers]:
 
 
 @pytest.mark.servers
+def test_markers_of_a_later_epoch_are_no_truncation(own_servers: Servers) -> None:
+    """Records of one leader epoch, an aborted transaction of the next: the archive goes on behind it, without a gap.
+
+    The client compares the epoch of the last record with the offset behind the marker, and reports a truncated log.
+    """
+    servers, instance = own_servers, own_servers.instance
+    topic, archive = servers.new_topic(1), Archive(servers)
+    store = s3_store(servers, archive.url)
+    produce(servers.kafka, topic, numbered("a", 0, 3))
+    instance.kafka.process.stop(30)
+    instance.start_kafka()
+    writer = Producer({"bootstrap.servers": servers.kafka, "transactional.id": uuid4().hex})
+    writer.init_transactions(60)
+    writer.begin_transaction()
+    writer.produce(topic, value=b"never")
+    assert writer.flush(60) == 0
+    writer.abort_transaction(60)
+    archive.archive(raw=[topic])
+    assert next_offset(read_state(store, topic)) == 5
+    produce(servers.kafka, topic, numbered("b", 0, 2))
+    archive.archive(raw=[topic])
+    state = read_state(store, topic)
+    assert (gaps(state), next_offset(state)) == ([], 7)
+    values = [value for _, _, value in archived_rows(store, topic)]
+    assert sorted(values) == sorted(numbered("a", 0, 3) + numbered("b", 0, 2))
+
+
+@pytest.mark.servers
 def test_a_log_that_lost_archived_records_goes_on_as_a_new_lineage(own_servers: Servers) -> None:
     """After truncation the archive keeps what it has and records the divergence; nothing new is missed.
 

@@ -10,7 +10,7 @@ import pytest
 from archiving import Archive
 from confluent_kafka import Producer
 from emitted_pins import ADDED, OWN, RECORD, EmittedPins, Row, facts_of, in_order, rows_of
-from plain_readers import READERS, DuckDB, PlainReader, Spark
+from plain_readers import READERS, DuckDB, PlainReader, Spark, run_replay_open
 from servers import Servers
 from watched_topic import publish_schemas
 
@@ -115,3 +115,23 @@ def test_all_topics_are_one_table(kind: type[PlainReader], filled: Filled) -> No
     assert sorted((row["topic"], row["count_all"], row["user_id_count"]) for row in counted) == sorted(
         [(filled.topic, len(filled.emitted.rows), events), (filled.raw_topic, RAW, 0)]
     )
+
+
+def test_headraces_own_ways_say_the_same(filled: Filled) -> None:
+    """The page's Python, SQL on the command line and one call for Spark: counts and sums of the same snapshot."""
+    expected = facts_of(filled.emitted.rows)
+    names = run_replay_open(filled.topic)
+    saves = names["pins"].arrow()
+    assert saves.num_rows == expected.by_action["SAVE"]
+    everything = names["archive"].read(filled.topic)
+    assert everything.snapshot == filled.snapshots[-1][0]
+    frame = everything.pandas()
+    data = frame[frame["_error_kind"].isna()]
+    assert (len(data), int(data["user_id"].sum())) == (expected.rows, expected.users)
+    query = f'select count(*) as rows, sum(user_id) as users, count(board_id) as boards from "{filled.topic}"'
+    found = json.loads(filled.archive.must("sql", query, "--json").stdout)
+    assert found == {"rows": expected.rows, "users": expected.users, "boards": expected.boards}
+    reader = Spark()
+    reader.open_folder(filled.topic)
+    reader.open_frame(filled.topic)
+    assert reader.facts() == expected

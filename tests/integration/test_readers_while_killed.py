@@ -185,6 +185,9 @@ def read_snapshot(archive: Archive, topic: str, readers: list[PlainReader], list
         said[reader.name] = reader.facts()
     assert len(said) == len(READERS)
     first = said["duckdb"]
+    query = f'select count(*) as rows, sum(user_id) as users from "{topic}"'
+    told = json.loads(archive.must("sql", query, "--at", f"{topic}={snapshot}", "--json").stdout)
+    assert told == {"rows": first.rows, "users": first.users}
     assert said == dict.fromkeys(said, first)
     return snapshot, first
 

@@ -1,121 +1,20 @@
-"""Replays into a real Kafka topic: exact, refused where they could not be, resumed where they were killed."""
+"""Replays into a real Kafka topic: exact, refused where they could not be."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from replay_kit import CLOCK, FOREVER, ODD, archive_of, contents, expected, kafka, planned, replay, sent
 from servers import Servers
-from small_archive import NOV_23_MS, Rec, SmallArchive, pin_value, rows
+from small_archive import Rec, SmallArchive, pin_value
 
-from headrace.archiver.s3 import S3Store
-from headrace.cli.replay_options import Request
-from headrace.cli.replay_planning import plan_of
 from headrace.replay import KafkaUnusable, Reading, ReplayDiffers, Selection, TargetUnfit
-from headrace.replay.kafka_progress import read_progress
-from headrace.replay.kafka_range import read_ranges
 from headrace.replay.kafka_replay import KafkaReplay
-from headrace.replay.kafka_target import Allowances, Clock, read_target
-from headrace.replay.receipts import TopicOutcome, store_plan
-from headrace.replay.replay_plan import ReplayPlan
-from headrace.replay.running import open_plan, run_into_kafka
-from headrace.replay.transform import Transform
+from headrace.replay.kafka_target import Allowances, read_target
+from headrace.replay.running import open_plan
 
 pytestmark = pytest.mark.servers
-FOREVER = {"retention.ms": "-1"}
-CLOCK = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
-
-ODD = [
-    Rec(0, 0, pin_value(0), b"", NOV_23_MS, [("a", b"1"), ("a", None), ("a", b""), ("", b"x")]),
-    Rec(0, 3, None, b"tombstone", 1),
-    Rec(0, 4, b"", None, NOV_23_MS - 1),
-    Rec(0, 9, b"\xff\x00 no frame", b"\x00", -1),
-    Rec(2, 5, pin_value(5), None, NOV_23_MS),
-]
-
-
-def kafka(servers: Servers) -> dict[str, Any]:
-    return {"bootstrap.servers": servers.kafka}
-
-
-def contents(servers: Servers, topic: str) -> dict[int, list[Rec]]:
-    """What the target holds, by partition, with offsets replaced by places."""
-    ranges = read_target(kafka(servers), topic, CLOCK).ranges
-    found: dict[int, list[Rec]] = {partition: [] for partition in ranges}
-    for partition, batch in read_ranges(kafka(servers), topic, ranges, monotonic=time.monotonic):
-        found[partition].extend(rows([batch]))
-    return {p: [placed(r, place) for place, r in enumerate(each)] for p, each in found.items()}
-
-
-def placed(record: Rec, place: int) -> Rec:
-    return Rec(record.partition, place, record.value, record.key, record.timestamp, record.headers)
-
-
-def expected(records: Sequence[Rec], partition: int) -> list[Rec]:
-    return [placed(r, place) for place, r in enumerate(r for r in records if r.partition == partition)]
-
-
-def planned(
-    servers: Servers,
-    archive: SmallArchive,
-    target: str,
-    *,
-    selection: Selection | None = None,
-    allow: Allowances | None = None,
-    transform: Transform | None = None,
-) -> ReplayPlan:
-    """The plan that the command line would run, kept in the archive as it does."""
-    request = Request(
-        topics=(archive.topic,),
-        selection=selection or Selection(),
-        at=None,
-        into=f"kafka:{target}",
-        form=None,
-        transform=transform or Transform(),
-        allow=allow or Allowances(),
-        allow_empty=False,
-    )
-    plan, _ = plan_of(archive.store, request, kafka(servers), CLOCK, refuse=True)
-    return store_plan(archive.store, plan).accepting(plan.allow)
-
-
-def replay(
-    servers: Servers,
-    archive: SmallArchive,
-    target: str,
-    *,
-    selection: Selection | None = None,
-    allow: Allowances | None = None,
-    transform: Transform | None = None,
-    rate: float | None = None,
-) -> TopicOutcome:
-    plan = planned(servers, archive, target, selection=selection, allow=allow, transform=transform)
-    return run_into_kafka(
-        archive.store, plan, plan.topics[0], kafka(servers), unwatched, clock=CLOCK, records_per_s=rate
-    )
-
-
-@contextmanager
-def unwatched(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda _done: None
-
-
-def sent(outcome: TopicOutcome) -> int:
-    return outcome.counts.records - outcome.earlier
-
-
-def archive_of(records: Sequence[Rec], name: str) -> SmallArchive:
-    """An archive whose address is its own, so that no other test's progress is taken for its own."""
-    archive = SmallArchive(name)
-    archive.commit(records)
-    return archive
 
 
 def test_every_field_arrives_as_it_was(servers: Servers) -> None:
@@ -284,49 +183,3 @@ def test_a_run_that_another_run_overtook_sends_nothing_any_more(servers: Servers
         with pytest.raises(KafkaUnusable, match="another run of the same replay took over"):
             slow.send(reading(), lambda _done: None)
     assert sum(len(each) for each in contents(servers, target).values()) == 5
-
-
-@pytest.mark.parametrize(
-    ("when", "number", "code"),
-    [(0, signal.SIGKILL, -signal.SIGKILL), (60_000, signal.SIGKILL, -signal.SIGKILL), (60_000, signal.SIGINT, 130)],
-)
-def test_a_stopped_replay_goes_on_where_it_was(servers: Servers, when: int, number: int, code: int) -> None:
-    """kill -9 or Ctrl-C in the middle, then the same command again: nothing twice, nothing missing, and it says so."""
-    target = servers.new_topic(2, FOREVER)
-    url = servers.store_url
-    archive = SmallArchive("many", form="raw", store=s3_store(servers, url))
-    for start in range(0, 120_000, 40_000):
-        archive.commit([Rec(p, o, b"%d" % o) for p in (0, 1) for o in range(start, start + 40_000)])
-    program = "import sys; from headrace.cli.main import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", program, "replay", "many", "--into", f"kafka:{target}"]
-    env = {**os.environ, **servers.env, "HEADRACE_ARCHIVE": url}
-    facts = read_target(kafka(servers), target, CLOCK)
-    replay_name = planned(servers, archive, target).id
-    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            found = read_progress(kafka(servers), replay_name, facts)
-            if found is not None and sum(found.done.values()) >= when:
-                process.send_signal(number)
-                break
-        assert process.wait(60) == code
-    again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert again.returncode == 0, again.stderr
-    assert "replayed 240,000 records of many" in again.stdout
-    if when > 1:
-        assert "by earlier runs" in again.stdout
-    assert "target verified" in again.stdout
-    found_records = contents(servers, target)
-    assert {p: [r.value for r in each] for p, each in found_records.items()} == {
-        p: [b"%d" % o for o in range(120_000)] for p in (0, 1)
-    }
-
-
-def s3_store(servers: Servers, url: str) -> S3Store:
-    env = servers.env
-    return S3Store(
-        url,
-        endpoint_url=env["AWS_ENDPOINT_URL_S3"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        region_name=env["AWS_REGION"],
-    )

@@ -62,3 +62,34 @@ def test_equal_selections_are_described_alike() -> None:
     one = Selection(partitions=(2, 1, 1), dates=("2026-11-24", "2026-11-23"), start=0)
     other = Selection(partitions=(1, 2), dates=("2026-11-23", "2026-11-24"), start=0)
     assert one.describe() == other.describe() == "partitions 1,2; offsets [0, ...); dt 2026-11-23,2026-11-24"
+
+
+def test_a_time_on_the_wall_is_placed_by_its_zone() -> None:
+    """Summer and winter time are what the zone says they are."""
+    summer = parse_selection(from_="2026-07-01T12:00", tz="Europe/Berlin")
+    winter = parse_selection(from_="2026-12-01T12:00", tz="Europe/Berlin")
+    assert summer == parse_selection(from_="2026-07-01T10:00Z")
+    assert winter == parse_selection(from_="2026-12-01T11:00Z")
+    assert parse_selection(from_="2026-12-01T12:00Z", tz="Europe/Berlin") == parse_selection(from_="2026-12-01T12:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [("2026-10-25T02:30", "comes twice"), ("2026-03-29T02:30", "does not exist")]
+)
+def test_a_time_that_the_clocks_change_around_is_refused(text: str, what: str) -> None:
+    """Which of the two was meant would have to be guessed."""
+    with pytest.raises(RequestRefused, match=what):
+        parse_selection(to=text, tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(),
+        parse_selection(from_="0", to="5", partitions=[0, 3], dates=["2026-11-23"], keys=[b"", b"\xff"], where="a > 1"),
+        Selection(since_ms=0, until_ms=1, topic_id="T", lineage=0, starts=((0, 5),), ends=((0, 9), (1, 0))),
+    ],
+)
+def test_a_selection_survives_its_json_form(selection: Selection) -> None:
+    """Zeros and empty keys are limits too."""
+    assert Selection.from_json(selection.as_json()) == selection

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.archiver import garbage, topic_archive
+from headrace.archiver import garbage, held, topic_archive
 from headrace.archiver.flush_buffer import BuiltFile, FileContext, OffsetStepBack
 from headrace.archiver.log_entries import PartEntry
 from headrace.archiver.log_state import CommittedFile
@@ -214,7 +214,8 @@ def _header_column(headers: tuple[tuple[tuple[str, bytes | None], ...], ...]) ->
 
 
 LIGHT: Mapping[Any, Mapping[str, Any]] = {
-    topic_archive: {"FlushBuffer": LightBuffer, "offset_bounds": light_offset_bounds},
+    topic_archive: {"FlushBuffer": LightBuffer},
+    held: {"offset_bounds": light_offset_bounds},
     garbage: {"footer_of": light_footer_of},
     reader: {"parse": light_parse, "load_parts": light_load_parts, "context_of": light_context_of},
 }

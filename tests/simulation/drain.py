@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STEPS_MAX = 4_000
 LOOK_EVERY = 12
+STEPS_MIN = 24  # each worker is assigned, and looks at what it is to go on from
 REPLAY_EVERY = 3  # each commit was held against Kafka already: what is left to show is the reader
 
 
@@ -30,7 +31,7 @@ class Drain:
         self._heal()
         world = self._world
         for step in range(STEPS_MAX):
-            if step % LOOK_EVERY == 0 and not self.left():
+            if step >= STEPS_MIN and step % LOOK_EVERY == 0 and not self.left():
                 break
             for slot in world.slots:
                 if not slot.running:

@@ -30,14 +30,16 @@ class Events:
         weights = world.profile.events
         self._names = list(weights)
         self._weights = [weights[name] for name in self._names]
-        self._calls: dict[str, Callable[[], None]] = {
-            name: getattr(self, "_" + name.replace(" ", "_")) for name in weights
-        }
 
     def one(self) -> None:
         """Do one thing."""
         (name,) = self._random.choices(self._names, self._weights)
-        self._calls[name]()
+        self.do(name)
+
+    def do(self, name: str) -> None:
+        """Do one named thing."""
+        call: Callable[[], None] = getattr(self, "_" + name.replace(" ", "_"))
+        call()
 
     # -- producers -----------------------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def broken(name: str) -> Iterator[None]:
 @bug
 def age_based_cleaning() -> list[Change]:
     """Cleaning removes what no entry names, as if old enough, whether or not it can still be committed."""
-    return [(garbage, "is_dead", lambda _footer, _state: True)]
+    return [(garbage, "_passed", lambda footer, _state: garbage._starts(footer)[0])]
 
 
 @bug
@@ -121,8 +121,10 @@ def trusting_group_offsets() -> list[Change]:
     """Reading begins where Kafka's group says."""
     place = TopicArchive._place
 
-    def from_group(self: TopicArchive, partitions: Collection[int]) -> dict[int, Start]:
+    def from_group(self: TopicArchive, partitions: Collection[int]) -> dict[int, Start] | None:
         starts = place(self, partitions)
+        if starts is None:
+            return None
         source: Any = self._source
         for (topic, partition), offset in source._kafka.group_offsets.items():
             if topic == self.topic and partition in starts:
@@ -310,8 +312,10 @@ def gap_too_short() -> list[Change]:
 def begins_at_the_end() -> list[Change]:
     """A partition that the log has not seen is read from its end on, as auto.offset.reset=latest would."""
 
-    def from_the_end(self: TopicArchive, partitions: Collection[int]) -> dict[int, Start]:
+    def from_the_end(self: TopicArchive, partitions: Collection[int]) -> dict[int, Start] | None:
         starts = place(self, partitions)
+        if starts is None:
+            return None
         unseen = [TopicPartition(self.topic, p) for p in partitions if self.held[p].unseen]
         for where, (_, end) in (self._source.log_ranges(unseen) if unseen else {}).items():
             at = self.held[where.partition]

@@ -82,6 +82,7 @@ def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.timeout(600 + 20 * KILLS)
 def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: Path) -> None:
     """The app is killed at random moments under load, again and again: each event that emit() returned True for is in
     the archive on S3 once the next process has adopted the spool; what came twice has one event id."""
@@ -110,7 +111,7 @@ def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: P
         promised += [int.from_bytes(data[at : at + 8], "little") for at in range(0, whole, 8)]
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=tmp_path) as log:
         assert log.emit(Pin(user_id=1, pin_id=-1, action="SAVE"))
-        until(lambda: len(list((tmp_path / "web").iterdir())) == 1, 90 + KILLS)
+        until(lambda: len(list((tmp_path / "web").iterdir())) == 1, 90 + 5 * KILLS)
         assert log.flush(20)
         assert log.counts().adopted_lost == {}
     assert list((tmp_path / "web").iterdir()) == []

@@ -44,6 +44,13 @@ def test_the_disk_keeps_its_floor() -> None:
     assert gate(0, free=SpoolLimits().free_bytes_min).refusal("feed_load") is None
 
 
+def test_no_room_on_the_disk_is_not_a_full_spool() -> None:
+    """A new file that the disk has no room for is refused as disk_full, one beyond the spool's own bytes as full."""
+    assert gate(0, free=SpoolLimits().free_bytes_min + MB - 1).no_room_for(MB) == "disk_full"
+    assert gate(0.995, free=SpoolLimits().free_bytes_min + MB).no_room_for(MB) == "full"
+    assert gate(0.98, free=SpoolLimits().free_bytes_min + MB).no_room_for(MB) is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"bytes_max": 1000}, {"age_s_max": 0}, {"segment_bytes": 1}, {"free_bytes_min": -1}, {"classes": {"a": "b"}}],
