@@ -72,6 +72,11 @@ def close_older_incarnation(
     return True
 
 
+def in_gap(at: PartitionState | None, offset: int) -> bool:
+    """Whether an offset lies in a gap that the log has recorded."""
+    return at is not None and any(gap.start <= offset < (offset + 1 if gap.end is None else gap.end) for gap in at.gaps)
+
+
 def diverging_spans(partition: int, held: Held, at: Diverged, evidence: Mapping[str, Any]) -> tuple[Span, Span]:
     """Close a partition's lineage and open the next one at `at.begin`, in one entry."""
     gap = Gap(held.start, None, "diverged", evidence)

@@ -14,7 +14,7 @@ from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
 from .flush_buffer import FlushBuffer
 from .held import Held, Writer, commit_entry, file_context, file_entry, held_at, rows_held, spans_of, summary, take_rows
-from .histories import close_older_incarnation, diverging_spans, refuse_other_cluster
+from .histories import close_older_incarnation, diverging_spans, in_gap, refuse_other_cluster
 from .limits import Limits
 from .log_entries import Entry, FileEntry, Span
 from .log_state import FOLD_ENTRIES, Identity
@@ -204,7 +204,8 @@ class TopicArchive:
             return
         log.error("%s/%d: cannot read offset %d: %s", *event.partition, event.offset, event.detail)
         if event.offset < held.start:
-            self._came_again(event.partition.partition, event.offset)
+            if not in_gap(self._log.state.newest(event.partition.partition), event.offset):
+                self._came_again(event.partition.partition, event.offset)
             return
         held.skip(event.offset, event.offset + 1, "unreadable", {"detail": event.detail})
         self._note_age()

@@ -14,7 +14,7 @@ from headrace.archiver.source import TopicPartition
 
 from .codec import Row, late_rows, rows_of
 from .days import day_of
-from .history import Identity, mismatch, pieces_of, uncovered
+from .history import Identity, pieces_of, uncovered
 from .kafka import Partition, SimKafka
 from .store import Bucket
 
@@ -230,7 +230,12 @@ class Checker:
         rows = {offset: row for offset, row in own.items() if piece["from"] <= offset < piece["to"]}
         identity.forget(kafka, piece["from"])
         identity.admit(kafka)
-        problems = {branch: mismatch(kafka, kafka.branches[branch], piece, rows) for branch in identity.branches}
+        problems = identity.problems(kafka, piece, rows)
+        if all(problem is not None for problem in problems.values()):
+            # A branch that was too short for an earlier span may have grown to be what that span says.
+            identity.branches, identity.considered = [], 0
+            identity.admit(kafka)
+            problems = {**problems, **identity.problems(kafka, piece, rows)}
         left = [branch for branch, problem in problems.items() if problem is None]
         if not left:
             said = "; ".join(str(problem) for problem in problems.values())

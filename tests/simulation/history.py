@@ -40,6 +40,10 @@ class Identity:
                 self.branches.append(number)
         self.considered = len(kafka.branches)
 
+    def problems(self, kafka: Partition, span: Mapping[str, Any], rows: Mapping[int, Row]) -> dict[int, str | None]:
+        """Return for each branch that this may be of how a span differs from it."""
+        return {branch: mismatch(kafka, kafka.branches[branch], span, rows) for branch in self.branches}
+
     def took(self, span: Mapping[str, Any], rows: Mapping[int, Row], branches: list[int]) -> None:
         """Note a span that was found right, of these branches."""
         self.spans.append((span, rows))

@@ -88,6 +88,18 @@ def test_a_marker_written_after_an_election_is_no_truncation(calm: Calm) -> None
     assert calm.lineages() == [(0, 0, 6)]
 
 
+def test_an_unreadable_record_of_a_later_epoch_is_no_truncation(calm: Calm) -> None:
+    """The client tells no epoch with a record that it cannot hand out: read again, it is known by its gap."""
+    calm.write(3)
+    calm.partition.new_epoch()
+    calm.partition.append(calm.world.events.record()._replace(unreadable=True))
+    calm.run()
+    calm.restart()
+    calm.write(2)
+    calm.run()
+    assert calm.lineages() == [(0, 0, 6)]
+
+
 def test_records_in_the_place_of_markers_are_another_history(calm: Calm) -> None:
     """Where only markers were, a truncated log has records now: they are archived, as a new lineage."""
     calm.write(3, txn=1)
