@@ -49,7 +49,7 @@ class NotFoldable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CommittedFile:
-    """A file of a snapshot, with the entry that brought it and the identities' topic id."""
+    """A file of a snapshot and the entry that brought it. `topic_id`, `lineages`: which identities its parts are of."""
 
     file: FileEntry
     seq: int

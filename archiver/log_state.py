@@ -249,7 +249,8 @@ class LogState:
         if entry.kind == "rewrite":
             lineages = {int(partition): int(of) for partition, of in entry.details.get("lineages", {}).items()}
         for file in entry.files:
-            self.files[file.key] = CommittedFile(file, entry.seq, entry.topic_id, lineages)
+            own = {part.partition: lineages[part.partition] for part in file.parts if part.partition in lineages}
+            self.files[file.key] = CommittedFile(file, entry.seq, entry.topic_id, own)
 
     def _count(self, file: FileEntry, sign: int) -> None:
         if file.kind == "data":

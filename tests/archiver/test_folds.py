@@ -53,6 +53,8 @@ def entry_at(state: LogState, seq: int) -> Entry:
         return dataclasses.replace(commit(entry_id="s9"), kind="seal", details={"dt": "2026-11-23", "ends": ends})
     newest = {p: 0 if (at := state.newest(p)) is None else at.next for p in (0, 1)}
     gaps = (Gap(newest[1], newest[1] + 2, "retention", {"log_start": newest[1] + 2}),) if seq == 3 else ()
+    if seq == 6:  # of one partition nothing came but a marker: its span has no rows, and no file a part of it
+        return commit(span(0, newest[0], newest[0] + 3), span(1, newest[1], newest[1] + 1, rows=0), entry_id="e6")
     spans = (
         span(0, newest[0], newest[0] + 3),
         Span(1, 0, newest[1], newest[1] + 4, rows=4 if not gaps else 2, gaps=gaps),
