@@ -42,7 +42,7 @@ def settings_of(asked: argparse.Namespace) -> Settings:
     if asked.short:
         quotas = {"kills": 12, "pauses": 1, "broker restarts": 1, "S3 faults": 10, "re-creations": 2, "ENOSPC": 1}
         quotas["retention overtakes"] = 2
-        return Settings(seed, 60, 2, asked.events_per_s, SHORT, (20, 40), (30, 80), quotas, rounds=1)
+        return Settings(seed, 60, 2, asked.events_per_s, SHORT, (30, 50), (40, 90), quotas, rounds=1)
     share = 1.0 if asked.enough else asked.minutes / 40
     quotas = {group: int(quota * share) for group, quota in QUOTAS_OF_40_MINUTES.items()}
     seconds = max(60.0, asked.minutes * 60 - DRAIN_S)

@@ -23,7 +23,6 @@ DRAINED_S = 900.0
 # Bounds of waits for what may not happen: a failpoint that this worker does not come by.
 HIT_S = 60.0
 MORE_HITS_S = 75.0
-HITS = 10  # deaths at failpoints, one right after the other, before something else is done
 WAITS_FOR_BROKER = 0.8
 EXIT_SERVER = 3
 
@@ -170,7 +169,7 @@ class BrokenRound:
         self._up(failpoint=",".join(f"{point}:{hit}:{n}" for n, (point, hit) in enumerate(step.points)))
         self._failpoints = [point for point, _ in step.points]
         if self._may_come(lambda: self._archiver.killed_workers().total() >= 1, HIT_S):
-            self._may_come(lambda: self._archiver.killed_workers().total() >= HITS, MORE_HITS_S)
+            self._may_come(lambda: self._archiver.killed_workers().total() >= step.deaths, MORE_HITS_S)
         else:
             self._tally.note("failpoints not reached in time")
 

@@ -23,6 +23,7 @@ class Step:
     kind: str
     worker: int = 0
     points: tuple[tuple[str, int], ...] = ()  # of worker 0, 1, ...: failpoint and hit
+    deaths: int = 0  # at these points, one right after the other, before something else is done
     seconds: float = 0.0
     stopped: bool = False
 
@@ -40,6 +41,7 @@ class Intensity:
     """How much a round holds. `s3_between`: how many requests to S3 are left whole between two faults, on average."""
 
     failpoints: int
+    deaths: int
     kills: int
     crashes: int
     pauses: int
@@ -47,8 +49,8 @@ class Intensity:
     s3_between: int
 
 
-LONG = Intensity(failpoints=5, kills=2, crashes=1, pauses=6, structural=2, s3_between=12)
-SHORT = Intensity(failpoints=3, kills=1, crashes=1, pauses=1, structural=1, s3_between=8)
+LONG = Intensity(failpoints=5, deaths=10, kills=2, crashes=1, pauses=6, structural=2, s3_between=12)
+SHORT = Intensity(failpoints=2, deaths=4, kills=1, crashes=1, pauses=1, structural=1, s3_between=8)
 
 
 def plan_round(seed: int, lane: int, number: int, intensity: Intensity, *, tmp_full: bool) -> Round:
@@ -61,7 +63,7 @@ def plan_round(seed: int, lane: int, number: int, intensity: Intensity, *, tmp_f
         points = [FAILPOINTS[(first + at * WORKERS + worker) % len(FAILPOINTS)] for worker in range(WORKERS)]
         # Cleaning follows an assignment only.
         hits = [(point, 1 if point == "after-cleaning" else rng.randint(1, 3)) for point in points]
-        steps.append(Step("kill-at", points=tuple(hits)))
+        steps.append(Step("kill-at", points=tuple(hits), deaths=intensity.deaths))
     steps += [Step("kill", seconds=rng.uniform(0, 3), stopped=rng.random() < 0.4) for _ in range(intensity.kills)]
     for at in range(intensity.crashes):
         kind = ("crash", "kill-supervisor")[(at + lane + number) % 2]
@@ -70,7 +72,7 @@ def plan_round(seed: int, lane: int, number: int, intensity: Intensity, *, tmp_f
         if (at + lane + number) % 2:
             point = rng.choice(("files-uploaded", "before-commit", "after-decode", "one-file-uploaded"))
             stops = (("after-fetch", 1_000_000), (point, 1))  # the first never
-            steps.append(Step("pause-at", 1, stops, SESSION_TIMEOUT_S + rng.uniform(1, 3)))
+            steps.append(Step("pause-at", 1, stops, seconds=SESSION_TIMEOUT_S + rng.uniform(1, 3)))
         else:
             seconds = SESSION_TIMEOUT_S + rng.uniform(1, 4)
             steps.append(Step("pause", seconds=seconds))
