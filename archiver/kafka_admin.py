@@ -1,4 +1,4 @@
-"""Positions in Kafka: log starts and ends, a group's offsets, first records. Reads only.
+"""Positions in Kafka: log starts and ends, first records. Reads only.
 
 For people who look, one partition without an answer is a fact about that partition and not the end: whoever is on call
 wants to see the others. The archiver needs all that it asks for (`log_ranges`).
@@ -10,7 +10,6 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -155,17 +154,6 @@ class KafkaAdmin:
                     raise self._error("asking for offsets", reason) from error
                 offsets[TopicPartition(where.topic, where.partition)] = reason
         return offsets
-
-    def committed(self, group: str) -> dict[TopicPartition, int]:
-        """Return what a consumer group has committed. A group that does not exist has committed nothing."""
-        futures = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=REQUEST_TIMEOUT_S
-        )
-        try:
-            found = futures[group].result().topic_partitions or []
-        except KafkaException as error:
-            raise self._error(f"asking for the offsets of group {group}", error.args[0]) from error
-        return {TopicPartition(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def first_records(
         self, starts: Mapping[TopicPartition, int], *, timeout_s: float

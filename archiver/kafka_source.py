@@ -42,6 +42,7 @@ OFFSET_LOST = {
 # What fences a static member comes wrapped as _FATAL; the client knows no other fatal error of a consumer.
 FENCED = {KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
 NOT_YET_FETCHED = {KafkaError._STATE, KafkaError._UNKNOWN_PARTITION, KafkaError._PREV_IN_PROGRESS}
+REJOIN_S_MAX = 90.0  # several session timeouts
 # Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
 PASSING = {
     KafkaError._TRANSPORT,
@@ -106,6 +107,8 @@ class KafkaSource:
         self._warn = warn
         self._warned: set[str] = set()
         self._unvalidated: dict[TopicPartition, Start] = {}
+        self._clock = clock
+        self._lost_s: float | None = None  # when the group took all partitions, until it gives some or none again
         settings = dict(config)
         settings["error_cb"] = self._on_error
         self._consumer = Consumer(settings)
@@ -135,6 +138,7 @@ class KafkaSource:
 
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
         """Return what came; see Source.poll."""
+        self._refuse_to_stay_out()
         self._validate()
         # Filling a list of tens of thousands of objects sets off the cyclic collector again and again, for nothing:
         # messages form no cycles. Off, consuming costs half the CPU.
@@ -171,6 +175,18 @@ class KafkaSource:
             found.append(records)
             events += unreadable
         return found + events
+
+    def _refuse_to_stay_out(self) -> None:
+        """Raise SourceError when the group took this member's partitions and the client has not come back into it.
+
+        librdkafka was seen to stay out for good after its session had timed out: nothing in it says so, and a worker
+        would hold nothing for ever. A new process joins again.
+        """
+        if self._lost_s is not None and self._clock.monotonic() - self._lost_s > REJOIN_S_MAX:
+            raise SourceError(
+                f"the consumer group at {self._bootstrap} took this worker's partitions {REJOIN_S_MAX:.0f} s ago, and "
+                "the client has not joined again; starting it anew"
+            )
 
     def _validate(self) -> None:
         """Have the client compare leader epochs for partitions that were assigned with one.
@@ -259,6 +275,7 @@ class KafkaSource:
     # -- the group's calls -------------------------------------------------------------------------------------------
 
     def _on_assign(self, _consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._lost_s = None
         self._assign(self._assignee.assigned([TopicPartition(p.topic, p.partition) for p in partitions]))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
@@ -267,6 +284,7 @@ class KafkaSource:
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._lost_s = self._clock.monotonic()
         self._forget(partitions)
         self._assignee.lost([TopicPartition(p.topic, p.partition) for p in partitions])
         consumer.incremental_unassign(partitions)

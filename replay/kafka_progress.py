@@ -7,17 +7,19 @@ target ended when the replay began. It stays below 256 bytes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, TopicPartition
+
+from headrace.archiver.group_offsets import committed_offsets
+from headrace.archiver.source import SourceError
+from headrace.archiver.source import TopicPartition as SourcePartition
 
 from .errors import KafkaUnusable, TargetUnfit
 from .kafka_target import Target
 
-REQUEST_TIMEOUT_S = 15.0
 PROGRESS_VERSION = 2
 PLAN_DIGITS = 32  # of the plan's SHA-256
 
@@ -40,25 +42,22 @@ def group_of(replay: str) -> str:
     return f"headrace-replay-{replay}"
 
 
-def read_progress(kafka: Mapping[str, Any], replay: str, target: Target) -> Progress | None:
+def read_progress(
+    kafka: Mapping[str, Any], replay: str, target: Target, *, pause: Callable[[float], None]
+) -> Progress | None:
     """Return how far a replay is, None when it never began (or Kafka forgot, after offsets.retention.minutes).
 
     Raises TargetUnfit for progress that belongs to an earlier incarnation of the target, KafkaUnusable.
     """
-    settings: dict[str, Any] = {"log_level": 0, **kafka, "error_cb": lambda _error: None}
-    admin = AdminClient(settings)
     group = group_of(replay)
+    asked = [SourcePartition(target.topic, partition) for partition in target.ranges]
     try:
-        futures = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], require_stable=True, request_timeout=REQUEST_TIMEOUT_S
-        )
-        found = futures[group].result(timeout=REQUEST_TIMEOUT_S).topic_partitions or []
-    except (KafkaException, TimeoutError) as error:
+        kept = committed_offsets(kafka, group, asked, pause=pause)
+    except SourceError as error:
         raise KafkaUnusable(f"asking Kafka how far the replay into {target.topic} is: {error}") from error
-    kept = [each for each in found if each.topic == target.topic and each.offset >= 0]
     if not kept:
         return None
-    notes = {each.partition: json.loads(each.metadata) for each in kept}
+    notes = {where.partition: json.loads(said.metadata) for where, said in kept.items()}
     first = next(iter(notes.values()))
     if first["v"] != PROGRESS_VERSION:
         raise TargetUnfit(f"another version of headrace began this replay into {target.topic}: finish it with that one")
@@ -69,7 +68,7 @@ def read_progress(kafka: Mapping[str, Any], replay: str, target: Target) -> Prog
     return Progress(
         plan_sha256=str(first["plan"]),
         topic_id=str(first["target"]),
-        done={each.partition: each.offset for each in kept},
+        done={where.partition: said.offset for where, said in kept.items()},
         bases={partition: int(note["base"]) for partition, note in notes.items()},
     )
 

@@ -117,7 +117,7 @@ class KafkaReplay:
             )
         # First the fence: it ends an open transaction of a run that was killed, which the progress would wait for.
         self._sender = KafkaSender(self._kafka, name, self._target, monotonic=self._clock.monotonic)
-        found = read_progress(self._kafka, name, self._target)
+        found = read_progress(self._kafka, name, self._target, pause=self._clock.pause)
         if found is not None and found.plan_sha256 != self._whole.sha256[:PLAN_DIGITS]:
             raise TargetUnfit(
                 f"another plan of this replay into {self._target.topic} is under way: go on with it by --resume "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace.archiver.group_offsets import committed_offsets
 from headrace.archiver.kafka_admin import KafkaAdmin, LogEnds
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.log_entries import Gap
@@ -58,7 +59,7 @@ def compare_with_kafka(
         return  # deleted, or made again: Kafka has nothing of what is archived
     archived = {each.identity.partition: each for each in state.partitions()}
     report.kafka.ranges = _ranges(state.topic, archived, admin)
-    _check_committed(state, archived, admin, group, report)
+    _check_committed(state, archived, report, kafka=kafka, group=group, pause=clock.pause)
     if not report.kafka.ranges:
         return
     compacted = "compact" in topic_config(kafka, state.topic)["cleanup.policy"]
@@ -84,13 +85,20 @@ def _ranges(topic: str, archived: Mapping[int, PartitionState], admin: KafkaAdmi
 
 
 def _check_committed(
-    state: LogState, archived: Mapping[int, PartitionState], admin: KafkaAdmin, group: str, report: VerifyReport
+    state: LogState,
+    archived: Mapping[int, PartitionState],
+    report: VerifyReport,
+    *,
+    kafka: Mapping[str, Any],
+    group: str,
+    pause: Callable[[float], None],
 ) -> None:
     """The group's offset in Kafka may lag behind the log, and must never be ahead of it."""
-    for where, offset in admin.committed(group).items():
-        own = archived.get(where.partition)
-        if where.topic == state.topic and own is not None and offset > own.next:
-            what = f"group {group} has committed offset {offset} in Kafka, the archive's next is {own.next}"
+    asked = [TopicPartition(state.topic, partition) for partition in archived]
+    for where, said in committed_offsets(kafka, group, asked, pause=pause).items():
+        own = archived[where.partition]
+        if said.offset > own.next:
+            what = f"group {group} has committed offset {said.offset} in Kafka, the archive's next is {own.next}"
             advice = "is this the archive that the group archives to? If so, log entries were lost: restore them"
             report.findings.append(Finding(f"{state.topic}/{where.partition}", what, advice))
 

@@ -22,6 +22,7 @@ class FakeBroker:
         self.refuse_produce: Callable[[str, bytes], KafkaError | None] = lambda _topic, _value: None
         self.room = 1_000_000
         self.dead = False
+        self.fatal: KafkaError | None = None
 
     def make_producer(self, config: Mapping[str, Any]) -> "FakeProducer":
         """What the shipper calls in place of confluent_kafka.Producer."""
@@ -58,7 +59,13 @@ class FakeProducer:
         self._waiting.append((topic, key, value, timestamp, on_delivery))
 
     def poll(self, _timeout: float) -> int:
-        """Deliver what waits. A refusal for good takes its whole batch with it, as brokers do."""
+        """Deliver what waits. A refusal for good takes its whole batch with it, as brokers do.
+
+        A fatal error is raised once, as confluent_kafka does (test_fatal.py has a real one).
+        """
+        fatal, self._broker.fatal = self._broker.fatal, None
+        if fatal is not None:
+            raise KafkaException(fatal)
         waiting, self._waiting = self._waiting, []
         for batch in self._batches(waiting):
             verdicts = [self._broker.decide(topic, value) for topic, _, value, _, _ in batch]

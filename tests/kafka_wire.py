@@ -1,4 +1,5 @@
-"""Produces records that no client library lets through: header names that are not UTF-8, timestamps of 0 and -1.
+"""Produces records that no client library lets through: header names that are not UTF-8, timestamps of 0 and -1, and
+batches in another producer's name.
 
 Speaks just enough of Kafka's protocol for that: Produce version 7 with one record batch of format v2, to one broker.
 Sources: https://kafka.apache.org/protocol.html and https://kafka.apache.org/documentation/#recordbatch.
@@ -26,15 +27,24 @@ class WireRecord:
     timestamp: int = -1
 
 
+NOBODY = (-1, -1, -1)
+"""Producer id, epoch and first sequence number of a producer that is not idempotent."""
+
+
 class BrokerRefused(Exception):
     """The broker answered a produce request with an error code."""
 
 
-def produce_on_the_wire(kafka: str, topic: str, partition: int, records: Sequence[WireRecord]) -> int:
-    """Write one batch to the partition, whose leader is at `kafka` (host:port); return its first offset."""
+def produce_on_the_wire(
+    kafka: str, topic: str, partition: int, records: Sequence[WireRecord], *, producer: tuple[int, int, int] = NOBODY
+) -> int:
+    """Write one batch to the partition, whose leader is at `kafka` (host:port); return its first offset.
+
+    `producer`: id, epoch and the sequence number of the first record.
+    """
     deadline = time.monotonic() + NOT_READY_S_MAX
     while True:
-        error, offset = _produce(kafka, topic, partition, _batch(records))
+        error, offset = _produce(kafka, topic, partition, _batch(records, producer))
         if not error:
             return offset
         if error not in NOT_READY or time.monotonic() > deadline:
@@ -66,11 +76,11 @@ def _read(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _batch(records: Sequence[WireRecord]) -> bytes:
+def _batch(records: Sequence[WireRecord], producer: tuple[int, int, int]) -> bytes:
     base = records[0].timestamp
     body = b"".join(_record(index, record, base) for index, record in enumerate(records))
     newest = max(record.timestamp for record in records)
-    counted = struct.pack(">hiqqqhii", 0, len(records) - 1, base, newest, -1, -1, -1, len(records)) + body
+    counted = struct.pack(">hiqqqhii", 0, len(records) - 1, base, newest, *producer, len(records)) + body
     checked = struct.pack(">ib", -1, 2) + struct.pack(">I", _crc32c(counted)) + counted
     return struct.pack(">qi", 0, len(checked)) + checked
 

@@ -41,7 +41,7 @@ def queue(spool: Path, clock: Clock | None = None, limits: SpoolLimits = SMALL, 
 
 def die(made: SpoolQueue) -> Path:
     """Leave a queue's folder as a SIGKILL would; the process goes on, so its lock is let go by hand."""
-    made._owned.release()
+    made._own.owned.release()
     return made.folder
 
 

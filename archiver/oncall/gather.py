@@ -17,7 +17,7 @@ from ..log_state import LogState, LogViolation
 from ..object_store import ObjectStore, StoreError
 from ..source import SourceError, TopicPartition
 from .facts import Facts
-from .kafka_questions import Committed, KafkaQuestions
+from .kafka_questions import KafkaQuestions, Said
 from .lag import first_unarchived
 
 FIRST_RECORDS_TIMEOUT_S = 5.0
@@ -63,7 +63,7 @@ class Gatherer:
         self._now_ms = now_ms
         self._metadata = KafkaMetadata(kafka)
         self._admin = KafkaAdmin(kafka, pause=pause, monotonic=monotonic)
-        self._questions = KafkaQuestions(kafka)
+        self._questions = KafkaQuestions(kafka, pause=pause)
 
     def look(self, topics: Sequence[str] = ()) -> Gathered:
         """Return the facts of these topics; of none given, of all in the archive and all event types in Kafka.
@@ -78,7 +78,8 @@ class Gatherer:
             store_problem = str(error)
         try:
             present = self._metadata.topics()
-            committed = self._questions.committed(self._group)
+            asked = [TopicPartition(topic, number) for topic, count in present.items() for number in range(count)]
+            committed = self._questions.committed(self._group, asked)
         except SourceError as error:
             if store_problem:
                 raise SourceError(f"{error} And the archive: {store_problem}") from error
@@ -107,7 +108,7 @@ class Gatherer:
         return Gathered([replace(each, problem="Kafka does not answer") for each in facts], kafka_problem=problem)
 
     def _with_kafka(
-        self, facts: list[Facts], topic_ids: Collection[str], committed: Mapping[TopicPartition, Committed]
+        self, facts: list[Facts], topic_ids: Collection[str], committed: Mapping[TopicPartition, Said]
     ) -> list[Facts]:
         ends = self._admin.log_ends([each.where for each in facts if each.where.topic in topic_ids])
         facts = [_with_ends(each, ends.get(each.where), committed.get(each.where)) for each in facts]
@@ -170,7 +171,7 @@ class Gatherer:
         return facts
 
 
-def _of_group(topic: str, partitions: int, committed: Mapping[TopicPartition, Committed]) -> list[Facts]:
+def _of_group(topic: str, partitions: int, committed: Mapping[TopicPartition, Said]) -> list[Facts]:
     """Return what the group's commits say in place of a log that cannot be read."""
     facts = []
     for number in range(partitions):
@@ -190,7 +191,7 @@ def _of_group(topic: str, partitions: int, committed: Mapping[TopicPartition, Co
     return facts
 
 
-def _with_ends(facts: Facts, ends: LogEnds | str | None, said: Committed | None) -> Facts:
+def _with_ends(facts: Facts, ends: LogEnds | str | None, said: Said | None) -> Facts:
     return replace(
         facts,
         ends=None if isinstance(ends, str) else ends,

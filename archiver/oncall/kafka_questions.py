@@ -11,15 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
+from ..group_offsets import committed_offsets
 from ..kafka_metadata import CONSUMER_ONLY
-from ..source import SourceError, TopicPartition
+from ..source import TopicPartition
 from .facts import OpenTransaction, Rates, Retention
 from .heartbeat import Heartbeat, decode
 
@@ -43,7 +44,7 @@ _SAME = {
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class Said:
     """What a group has committed for one partition: the offset, and the heartbeat in its metadata."""
 
     offset: int
@@ -51,30 +52,22 @@ class Committed:
 
 
 class KafkaQuestions:
-    """Asks one cluster. `config`: librdkafka's settings. `unanswered` collects what could not be told, and why."""
+    """Asks one cluster. `config`: librdkafka's settings; `pause(seconds)` waits.
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    `unanswered` collects what could not be told, and why.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, pause: Callable[[float], None]) -> None:
         self._config = {"log_level": 0, "error_cb": lambda _error: None, **config}
         settings = {name: value for name, value in self._config.items() if not name.startswith(CONSUMER_ONLY)}
-        self._bootstrap = str(config["bootstrap.servers"])
+        self._pause = pause
         self._admin = AdminClient(settings)
         self.unanswered: list[str] = []
 
-    def committed(self, group: str) -> dict[TopicPartition, Committed]:
+    def committed(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Said]:
         """Return what a group has committed; one that does not exist has committed nothing. Raises SourceError."""
-        asked = [ConsumerGroupTopicPartitions(group)]
-        futures = self._admin.list_consumer_group_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
-        try:
-            found = futures[group].result().topic_partitions or []
-        except KafkaException as error:
-            reason = error.args[0].str()
-            message = f"asking for the offsets of group {group} of Kafka at {self._bootstrap}: {reason}"
-            raise SourceError(f"{message}; is the address right, and is Kafka up?") from error
-        return {
-            TopicPartition(each.topic, each.partition): Committed(each.offset, decode(each.metadata))
-            for each in found
-            if each.offset >= 0
-        }
+        found = committed_offsets(self._config, group, partitions, pause=self._pause)
+        return {where: Said(each.offset, decode(each.metadata)) for where, each in found.items()}
 
     def retentions(self, topics: Collection[str]) -> dict[str, Retention]:
         """Return what Kafka deletes of each topic."""

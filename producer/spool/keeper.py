@@ -40,13 +40,13 @@ class Keeper:
 
     @property
     def acked(self) -> int:
-        """How many records are done, as far as the cursor of the ship process tells."""
-        return self._queue.lowest_unacked() if isinstance(self._queue, SeparateQueue) else 0
+        """How many records are delivered, as far as the cursor of the ship process tells."""
+        return self._queue.delivered if isinstance(self._queue, SeparateQueue) else 0
 
     @property
     def delivered_to(self) -> int:
         """The lowest position that is not done."""
-        return self.acked
+        return self._queue.lowest_unacked() if isinstance(self._queue, SeparateQueue) else 0
 
     def run(self) -> None:
         """Look after the queue until stop()."""

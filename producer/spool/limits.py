@@ -41,7 +41,8 @@ class SpoolLimits:
             raise ValueError("SpoolLimits: age_s_max must be positive, free_bytes_min >= 0, segment_bytes >= 65536")
         if self.dead_letter_bytes_max < 0:
             raise ValueError("SpoolLimits.dead_letter_bytes_max must not be negative; 0 keeps none")
-        wrong = sorted(set(self.classes.values()) - set(_REFUSED_AT))
+        # A setting from JSON may be anything.
+        wrong = [each for each in self.classes.values() if not isinstance(each, str) or each not in _REFUSED_AT]
         if wrong:
             raise ValueError(f"SpoolLimits.classes: {wrong[0]!r} is no class; use 'low', 'normal' or 'high'")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..record import Record
 from .cursor import Cursor, read_cursor
-from .segment_files import SUFFIX
+from .segment_files import SUFFIX, Segment
 from .segment_format import FRAME_BYTES, HEADER_BYTES, appended_ms_of
 from .spool_queue import SpoolQueue
 
@@ -25,11 +25,18 @@ class SeparateQueue(SpoolQueue):
         super().__init__(*args, **more)
         self._done = 0  # records before this position are done, by the last cursor that was seen
         self._done_bytes = 0
+        self._lost = 0  # of those, records that lay in a folder when it was removed
+        self._first = 0  # the number of the present folder's first segment
 
     @property
     def losses(self) -> Mapping[str, int]:
         """Records lost after they were appended that this process knows of: the rest is the ship process's to count."""
-        return {}
+        return {"unreadable": self._lost} if self._lost else {}
+
+    @property
+    def delivered(self) -> int:
+        """How many records are done, and not for being lost."""
+        return self._done - self._lost
 
     def read(self, records_max: int) -> list[tuple[int, Record]]:  # noqa: ARG002 - the contract's
         """Return nothing: another process reads."""
@@ -54,13 +61,23 @@ class SeparateQueue(SpoolQueue):
         if self._closed:
             return
         self._closed = True
+        if not self._own.owned.still_there:
+            self._removed(self._segment)
         self._aside.flush()
         self._retired.clear()
         self._map.close()
         for segment in self._chain():
             segment.let_go()
         self._drop_spare()
-        self._owned.release()
+        self._own.owned.release()
+
+    def _removed(self, last: Segment) -> None:
+        """Count what was not done when the folder was removed, by the last cursor that was seen: nobody can read it."""
+        end = last.tail[1]
+        if end > self._done:
+            self._lost += end - self._done
+            self._done, self._done_bytes = end, self._appended_bytes
+        self._first = last.number + 1
 
     def _follow(self) -> None:
         """Learn from the cursor what is done, and forget the segments before it."""
@@ -73,13 +90,13 @@ class SeparateQueue(SpoolQueue):
             self._done_bytes += (self._appended_bytes - self._done_bytes) * (done - self._done) // waiting
             self._done = done
         self._oldest_ms = None if self.depth()[0] == 0 else self._appended_ms_at(cursor)
-        while self._head is not self._synced and self._head.after is not None:
+        while self._head is not self._syncing.at and self._head.after is not None:
             self._head.let_go()
             self._head = self._head.after
 
     def _appended_ms_at(self, cursor: Cursor | None) -> int | None:
         """Return when the record was appended that the cursor stands at; the oldest one, when there is no cursor."""
-        number, offset = (cursor.number, cursor.offset) if cursor is not None else (0, HEADER_BYTES)
+        number, offset = (cursor.number, cursor.offset) if cursor is not None else (self._first, HEADER_BYTES)
         try:
             with (self._folder / f"{number:012d}{SUFFIX}").open("rb") as file:
                 file.seek(offset)

@@ -20,10 +20,11 @@ from . import ownership
 from .chain_reader import ChainReader, Start
 from .cursor import Cursor, write_cursor
 from .limits import Gate, SpoolLimits
-from .ownership import Owned
+from .own_folder import OwnFolder
 from .putting_aside import PuttingAside
 from .segment_files import Allocator, Blank, Segment, allocate, make_blank, reason_of
 from .segment_format import EVENT, FRAME_BYTES, HEADER_BYTES, SCHEMA, VERSION, Header, frame, parse_at
+from .syncing import Syncing
 
 _TEND_S = 1.0
 _RETRY_S = 1.0
@@ -59,10 +60,9 @@ class SpoolQueue:
         self._allocator = allocator
         self._generation = forks.current
         self._session_id = session_id
-        self._owned: Owned = ownership.make_folder(
-            ownership.service_folder(spool, service), host, session_id, ship_apart=self.ship_apart
-        )
-        self._folder = self._owned.path
+        parent = ownership.service_folder(spool, service)
+        self._own = OwnFolder(lambda: ownership.make_folder(parent, host, session_id, ship_apart=self.ship_apart))
+        self._folder = self._own.owned.path
         self._gate = Gate(spool, limits)  # now that the folder is there to be measured
         self._aside = PuttingAside(
             self._folder, bytes_max=limits.dead_letter_bytes_max, clock_ns=clock_ns, monotonic=monotonic, log=self.logs
@@ -82,11 +82,10 @@ class SpoolQueue:
         try:
             self._enter(self._make_blank(limits.first_segment_bytes), 0, 0)
         except BaseException:
-            self._owned.remove()
+            self._own.owned.remove()
             raise
         self._head = self._segment
-        self._synced = self._segment
-        self._synced_to = HEADER_BYTES
+        self._syncing = Syncing(self._segment)
         self._written: Cursor | None = None
         self._next_tend = float("-inf")
         self._oldest_ms: int | None = None
@@ -174,6 +173,7 @@ class SpoolQueue:
         spare, self._spare = self._spare, None
         if spare is not None and spare.size < room:
             self._spare, spare = spare, None
+        prepared = spare is not None
         try:
             if spare is None:
                 now = self._monotonic()
@@ -189,10 +189,11 @@ class SpoolQueue:
             before, old = self._segment, self._map
             self._enter(spare, before.number + 1, before.tail[1])
         except OSError as error:
-            if spare is not None:
-                spare.discard()
             self._blocked = reason_of(error)
-            return False
+            if spare is None:
+                return False
+            spare.discard()
+            return prepared and self._roll(need)  # it lay in a folder that was removed: there may be a new one
         self._retry_at = float("-inf")
         self._blocked = ""
         self._retired.append(old)  # unmapped by the shipper's thread
@@ -274,9 +275,15 @@ class SpoolQueue:
         self._next_tend = now + _TEND_S
         self._now_ms = self._clock_ns() // 1_000_000
         self._retired.clear()
+        removed = self._own.look(lambda: self._segment)
+        if removed is not None:
+            if removed is self._segment:
+                self._size = 0  # full: what is appended from now on finds the next segment, or why there is none
+            self._removed(removed)
         self._follow()
-        self._sync()
-        self._gate.look()
+        self._syncing.sync(self._head)
+        if self._own.there:
+            self._gate.look()
         self._aside.flush()
 
     def close(self) -> None:
@@ -290,12 +297,12 @@ class SpoolQueue:
         for segment in self._chain():
             segment.let_go()
         if self.depth()[0] == 0:
-            self._owned.remove()
+            self._own.owned.remove()
             return
         position, segment, offset = self._reader.lowest()
         write_cursor(self._folder, Cursor(segment.number, offset, position))
         self._drop_spare()
-        self._owned.release()
+        self._own.owned.release()
 
     def _chain(self) -> list[Segment]:
         found = [self._head]
@@ -316,6 +323,9 @@ class SpoolQueue:
         if spare is not None:
             spare.discard()
 
+    def _removed(self, last: Segment) -> None:
+        """Do nothing about a removed folder: the reader has its newest files open, and counts what it cannot read."""
+
     def _follow(self) -> None:
         """Write the cursor, then remove the segments that lie wholly before it."""
         position, low, offset = self._reader.lowest()
@@ -329,20 +339,3 @@ class SpoolQueue:
             done.let_go()
             with contextlib.suppress(OSError):
                 done.path.unlink()
-
-    def _sync(self) -> None:
-        """Have the disk take what was appended since: for power loss, which the page cache does not outlive."""
-        segment: Segment | None = self._synced if self._synced.number >= self._head.number else self._head
-        while segment is not None:
-            sealed, (end, _) = segment.sealed, segment.tail
-            if segment.fd is not None and (segment is not self._synced or end > self._synced_to):
-                with contextlib.suppress(OSError):
-                    _sync_file(segment.fd)
-            self._synced, self._synced_to = segment, end
-            if sealed:
-                segment.let_go()
-            segment = segment.after if sealed else None
-
-
-def _sync_file(fd: int) -> None:
-    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(fd)

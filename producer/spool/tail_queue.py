@@ -111,6 +111,9 @@ class TailQueue(OrphanQueue):
         """Remove the folder when its process is dead and all is delivered, else leave it to the next ship process."""
         for segment in self._chain:
             segment.let_go()
+        if self.gone:
+            self._owned.release()  # by now there may be another one of that name: its cursor is not this one's
+            return
         super().close()
 
     def _look(self, now: float) -> None:

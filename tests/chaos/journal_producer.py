@@ -19,7 +19,7 @@ from headrace.schemas.event import Envelope
 
 HASH_BYTES = 16
 TICK_S = 0.05
-FLUSH_TIMEOUT_S = 300.0
+FLUSH_TIMEOUT_S = 120.0
 
 
 def hash_of(value: bytes) -> bytes:
@@ -113,8 +113,17 @@ class JournalProducer:
         self._acked = [self.journal.setdefault((topic_id, p), Acked()) for p in range(self._partitions)]
 
     def _flush(self) -> None:
+        """Wait until all is acknowledged; give up what is not after a while, and go on with a new client.
+
+        A client that has been through some dozens of broker restarts was seen to deliver nothing more. What it is told
+        to forget may be in Kafka: `failed` counts it.
+        """
+        if self._producer.flush(FLUSH_TIMEOUT_S) == 0:
+            return
+        self._producer.purge()
         left = self._producer.flush(FLUSH_TIMEOUT_S)
-        assert left == 0, f"{self._topic}: {left} events not acknowledged after {FLUSH_TIMEOUT_S} s"
+        assert left == 0, f"{self._topic}: {left} events could not be given up"
+        self._producer = Producer(self._config)
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):

@@ -11,6 +11,13 @@ def test_an_object_of_settings_is_taken() -> None:
     assert made["kafka_config"] == {"acks": "all", "linger.ms": 5, "check.crcs": True}
 
 
+@pytest.mark.parametrize("text", ['{"pin": {}}', '{"pin": null}', '{"pin": "highest"}', "[]"])
+def test_a_class_that_is_none_is_refused(text: str) -> None:
+    """Classes of the spool are texts, whatever the JSON holds."""
+    with pytest.raises(ValueError, match="HEADRACE_SPOOL"):
+        settings_from({"HEADRACE_SPOOL_CLASSES": text})
+
+
 @pytest.mark.parametrize(
     "text",
     ["[" * 100_000, '{"a":' * 50_000, "[[1, 2]]", '"a"', "null", "{", '{"a": null}', '{"a": {}}', '{"a": [1]}'],

@@ -1,9 +1,11 @@
 """EventLog(ship="separate"): the app writes to the spool and never loads the Kafka client, also under greenlets."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,63 @@ def test_memory_is_lost_at_exit_and_counted(tmp_path: Path) -> None:
     assert log.emit(PIN)
     assert not log.close()
     assert log.counts().dropped == {"undelivered": 1}
+
+
+def until(true: Callable[[], object], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def remove(spool: Path) -> None:
+    """Remove a spool in one step, as nobody does who lets the app make files meanwhile."""
+    spool.rename(spool.with_name("gone"))
+    shutil.rmtree(spool.with_name("gone"))
+
+
+def test_a_removed_folder_is_made_anew_and_its_events_counted(tmp_path: Path) -> None:
+    """The spool is removed under a living process: what waited in it is counted as unreadable, what is emitted after
+    that is on disk again, and delivered; all that was emitted is one or the other."""
+    spool = tmp_path / "spool"
+    with EventLog(service="web", spool=spool, ship="separate", strict=True) as log:
+        for number in range(1000):
+            assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
+        remove(spool)
+        until(lambda: log.counts().dropped)
+        for number in range(1000, 2000):
+            assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
+        until(lambda: list(spool.glob("web/*/*1.seg")))
+        counts = log.counts()
+        assert (counts.dropped, counts.acked, counts.queued) == ({"unreadable": 1000}, 0, 1000)
+        assert counts.durability == "disk"
+        log.close()
+        assert delivered(spool) == list(range(1000, 2000))
+
+
+def test_a_folder_that_is_gone_for_good_refuses(tmp_path: Path) -> None:
+    """Where no new folder can be made, events are refused as unwritable within a second, and taken once it can."""
+    spool = tmp_path / "spool"
+    with EventLog(service="web", spool=spool, ship="separate") as log:
+        assert log.emit(PIN)
+        remove(spool)
+        spool.write_text("a file in the way")
+        until(lambda: not log.emit(PIN))
+        accepted = log.counts().accepted
+        assert set(log.counts().dropped) <= {"unreadable", "unwritable"}
+        until(lambda: log.counts().dropped.get("unreadable") == accepted)
+        spool.unlink()
+        until(lambda: log.emit(PIN))
+        log.close()
+        counts = log.counts()
+        assert set(counts.dropped) == {"unreadable", "unwritable"}
+        assert len(delivered(spool)) == counts.accepted - counts.dropped["unreadable"] == counts.queued
+
+
+def test_a_folder_removed_at_the_very_end_is_counted(tmp_path: Path) -> None:
+    """What lay in a folder that is gone when the log is closed is counted, though no upkeep came in between."""
+    log = EventLog(service="web", spool=tmp_path / "spool", ship="separate")
+    assert log.emit(PIN)
+    remove(tmp_path / "spool")
+    log.close()
+    assert log.counts().dropped == {"unreadable": 1}

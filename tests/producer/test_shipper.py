@@ -122,13 +122,19 @@ def test_what_is_acknowledged_is_not_sent_again_by_a_restart() -> None:
     assert rig.bodies("b") == [b"b1", b"b2"]
 
 
-def test_a_fatal_error_ends_the_producer() -> None:
-    """librdkafka's fatal errors come without a record; a new producer takes over."""
+@pytest.mark.parametrize("how", ["error_cb", "poll"])
+def test_a_fatal_error_ends_the_producer(how: str) -> None:
+    """librdkafka's fatal errors come without a record, by error_cb or raised by poll(); a new producer takes over."""
     rig = Rig()
     rig.broker.decide = lambda *_: HOLD
     rig.put(*numbers(4))
     rig.run(2)
-    rig.broker.producers[0].config["error_cb"](KafkaError(KafkaError._FATAL, "out of order", fatal=True))
+    error = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
+    if how == "error_cb":
+        rig.broker.producers[0].config["error_cb"](error)
+    else:
+        rig.broker.fatal = error
+    rig.shipper.advance()
     rig.broker.decide = lambda *_: None
     rig.run()
     assert len(rig.broker.producers) == 2

@@ -54,7 +54,7 @@ def stopped(servers: Servers, archive: SmallArchive, target: str, when: int, num
     command = [*PROGRAM, "replay", "many", "--into", f"kafka:{target}", "--rate", "4000"]
     with subprocess.Popen(command, env=environment(servers, archive), stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
-            found = read_progress(kafka(servers), name, facts)
+            found = read_progress(kafka(servers), name, facts, pause=CLOCK.pause)
             if found is not None and sum(found.done.values()) >= when:
                 process.send_signal(number)
                 break

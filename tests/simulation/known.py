@@ -14,7 +14,7 @@ KNOWN: dict[str, tuple[int, str]] = {
     "overwritten-slots": (4, "I1"),
     "commit-before-upload": (1, "I3"),
     "kafka-told-first": (1, "I6"),
-    "cleaning-off-by-one": (22, "I3"),
+    "cleaning-off-by-one": (23, "I3"),
     "nothing-is-dropped-at-a-restart": (17, "crash"),
     "records-from-before-a-rebalance": (3, "drain"),
     "rows-of-revoked-partitions": (27, "crash"),

@@ -126,6 +126,8 @@ class Client:
             raise _error(500, "InternalError")
         if not created:
             self._scheduler.count("s3: 412")
+            if self._bucket.objects.get(Key) == Body:
+                self._scheduler.count("s3: 412 against one's own earlier attempt")
             raise _error(412, "PreconditionFailed")
 
     def get_object(self, *, Key: str, Range: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803

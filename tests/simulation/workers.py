@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from headrace.archiver.commit_log import Committed, Fenced
 from headrace.archiver.failpoints import no_failpoint
 from headrace.archiver.held import Writer
 from headrace.archiver.histories import ArchiveRefused
-from headrace.archiver.log_entries import LogCorrupt, LogTooNew
+from headrace.archiver.log_entries import Entry, LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.object_store import StoreError
 from headrace.archiver.source import Source, SourceError
@@ -116,7 +117,7 @@ class Slot:
             return source
 
         def make_archive(topic: str, source: Source) -> TopicArchive:
-            return TopicArchive(
+            archive = TopicArchive(
                 TopicSettings.from_json({"topic": topic, **settings}),
                 source=source,
                 store=self._store,
@@ -129,6 +130,16 @@ class Slot:
                 sealing=profile.sealing,
                 fold_entries=profile.fold_entries,
             )
+            append = archive._log.append
+
+            def counted(entry: Entry) -> Committed | Fenced:
+                outcome = append(entry)
+                if isinstance(outcome, Fenced):
+                    scheduler.count("log: fenced", outcome.reason)
+                return outcome
+
+            setattr(archive._log, "append", counted)  # noqa: B010 - only to count; mypy forbids it as an assignment
+            return archive
 
         def life() -> None:
             try:

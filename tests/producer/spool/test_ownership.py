@@ -139,7 +139,7 @@ for _ in range(30):
         if owned is not None:
             owned.remove()
     assert made.folder.is_dir() and len(list(made.folder.glob("*.seg"))) == 1
-    made._owned.release()
+    made._own.owned.release()
 say("fine")
 """
     racers = [start(program, tmp_path) for _ in range(4)]

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -263,7 +264,7 @@ def test_who_ships_itself_is_left_alone(tmp_path: Path) -> None:
     )  # fmt: skip
     assert made.append(record(0))
     assert take(made.folder) is None
-    made._owned.release()
+    made._own.owned.release()
     left = tail(made.folder, clock)
     assert not left.alive
     assert read(left, clock) == [as_read(0)]
@@ -282,3 +283,29 @@ def test_an_append_that_was_interrupted_is_not_overwritten(tmp_path: Path) -> No
     assert made.append(record(2))
     assert made.appended == 3
     assert read(left, clock) == [as_read(2)]
+
+
+def test_a_folder_removed_and_made_anew_is_followed(tmp_path: Path) -> None:
+    """Whoever followed the old one writes nothing into the new one of the same name; the new one is delivered from its
+    own beginning, and the loss is counted once: by the process that appended."""
+    clock = Clock()
+    made = writer(tmp_path, clock)
+    left = tail(made.folder, clock)
+    for number in range(10):
+        assert made.append(record(number))
+    assert len(left.read(3)) == 3  # and the cursor never gets further
+    shutil.rmtree(made.folder)
+    clock.seconds += 2
+    made.tend()
+    assert left.gone
+    left.close()
+    for number in range(10, 2000):
+        assert made.append(record(number))
+    assert not (made.folder / "cursor").exists()
+    again = tail(made.folder, clock)
+    assert read(again, clock) == [as_read(number) for number in range(10, 2000)]
+    clock.seconds += 2
+    again.tend()
+    made.tend()
+    assert (dict(made.losses), dict(again.losses)) == ({"unreadable": 10}, {})
+    assert (made.delivered, made.depth()) == (1990, (0, 0))
