@@ -11,11 +11,18 @@ from typing import Any
 import click
 
 from headrace.archiver.object_store import ObjectStore
-from headrace.replay.errors import RequestRefused, TargetUnfit
+from headrace.replay.errors import NothingChecked, RequestRefused, TargetUnfit
 from headrace.replay.json_lines import JsonLines, LineFormat
 from headrace.replay.kafka_target import Clock
 from headrace.replay.line_file import LineFile
-from headrace.replay.receipts import TopicOutcome, make_receipt, store_plan, store_receipt
+from headrace.replay.receipts import (
+    TopicOutcome,
+    drop_plan,
+    make_receipt,
+    store_plan,
+    store_receipt,
+    stored_plan,
+)
 from headrace.replay.replay_plan import ReplayPlan, TopicReplay
 from headrace.replay.running import chosen_reasons, open_plan, run_into_file, run_into_kafka, try_run
 
@@ -60,6 +67,7 @@ class Run:
         )
         self._overwrite = overwrite
         self._rate = rate
+        self._moved = False  # whether anything was read by this run
         if plan.kind == "kafka" and kafka is None:
             raise RequestRefused("a replay into Kafka needs --target-kafka, or HEADRACE_KAFKA in the environment")
         if rate is not None and plan.kind != "kafka":
@@ -87,7 +95,9 @@ class Run:
     def run(self) -> None:
         """Do what the plan says, and write the receipt."""
         show_plan(self._plan)
+        begun_before = True
         if self._keeps_plan:
+            begun_before = stored_plan(self._store, self._plan.id) is not None
             kept = store_plan(self._store, self._plan)
             if kept.sha256 != self._plan.sha256:
                 raise RequestRefused(
@@ -98,6 +108,10 @@ class Run:
             outcomes = [self._topic(topic) for topic in self._plan.topics]
         except (KeyboardInterrupt, SystemExit):
             self._say_how_to_go_on()
+            raise
+        except (NothingChecked, RequestRefused, TargetUnfit):
+            if not begun_before and not self._moved:
+                drop_plan(self._store, self._plan)  # refused before anything was read: there is nothing to go on with
             raise
         body = make_receipt(self._plan, outcomes, at=self._at)
         if self._receipt_file is not None:
@@ -111,6 +125,16 @@ class Run:
         exact = not any(outcome.reasons for outcome in outcomes)
         click.echo(f"receipt ({'exact' if exact else 'inexact'}): {where}", err=True)
 
+    @contextmanager
+    def _watched(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        with _watch(what, total) as update:
+
+            def moved(count: int) -> None:
+                self._moved = True
+                update(count)
+
+            yield moved
+
     def _topic(self, topic: TopicReplay) -> TopicOutcome:
         if topic.target.kind == "stdout":
             outcome = _to_stdout(self._store, self._plan, topic)
@@ -120,7 +144,7 @@ class Run:
                 self._plan,
                 topic,
                 self._kafka or {},
-                _watch,
+                self._watched,
                 clock=self._clock,
                 records_per_s=self._rate,
                 on_resume=lambda: click.echo(
@@ -128,7 +152,7 @@ class Run:
                 ),
             )
         else:
-            outcome = run_into_file(self._store, self._plan, topic, _watch, overwrite=self._overwrite)
+            outcome = run_into_file(self._store, self._plan, topic, self._watched, overwrite=self._overwrite)
         for reason in outcome.reasons:
             click.echo(f"not exact: {reason}", err=True)
         _show(outcome, "replayed")

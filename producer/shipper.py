@@ -132,7 +132,7 @@ class Shipper:
             self._queue.tend()
             return self.step()
         except Exception as error:  # noqa: BLE001 - a shipper that dies would lose everything queued behind it
-            self._failed = self._noted(f"shipping failed, trying again: {type(error).__name__}: {error}")
+            self._stumbled(error)
             return False
 
     def step(self) -> bool:
@@ -241,6 +241,9 @@ class Shipper:
     def _fail(self, error: KafkaError) -> None:
         self._failed = self._noted(f"delivery failed, trying again: {error.name()}: {error.str()}")
 
+    def _stumbled(self, error: Exception) -> None:
+        self._failed = self._noted(f"shipping failed, trying again: {type(error).__name__}: {error}")
+
     def _noted(self, text: str) -> str:
         """Keep an error for counts(), and log it, but not more than once in a while: outages last."""
         self.last_error = text
@@ -314,7 +317,10 @@ class Shipper:
             self._sleep(_IDLE_S)  # it could not be made
             return
         if any(self._in_flight.values()) or self._held or self._parked:
-            self._producer.poll(_POLL_S)
+            try:
+                self._producer.poll(_POLL_S)
+            except Exception as error:  # noqa: BLE001 - fatal errors are raised here too; this thread must live
+                self._stumbled(error)
             return
         self.idle = True
         try:

@@ -4,13 +4,14 @@ docs/replay.md has the JSON form, docs/archive-format.md the keys. A receipt is 
 replay that proves the same leaves it, and one that proves something else is kept beside it.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.archiver.object_store import ObjectNotFound, ObjectStore
+from headrace.archiver.object_store import ObjectNotFound, ObjectStore, StoreError
 
 from .errors import RequestRefused
 from .findings import gap_json
@@ -139,6 +140,12 @@ def store_plan(store: ObjectStore, plan: ReplayPlan) -> ReplayPlan:
     if store.put_if_absent(plan_key(plan.id), plan.encode()):
         return plan
     return stored_plan(store, plan.id) or plan
+
+
+def drop_plan(store: ObjectStore, plan: ReplayPlan) -> None:
+    """Remove the plan of a run that was refused before it began. Where deleting is not allowed, it stays."""
+    with contextlib.suppress(StoreError):
+        store.delete([plan_key(plan.id)])
 
 
 def store_receipt(store: ObjectStore, replay: str, body: bytes) -> str:

@@ -23,6 +23,7 @@ class FakeBroker:
         self.room = 1_000_000
         self.dead = False
         self.fatal: KafkaError | None = None
+        self.fatal_in_wait = False
 
     def make_producer(self, config: Mapping[str, Any]) -> "FakeProducer":
         """What the shipper calls in place of confluent_kafka.Producer."""
@@ -58,13 +59,15 @@ class FakeProducer:
             raise BufferError("queue full")
         self._waiting.append((topic, key, value, timestamp, on_delivery))
 
-    def poll(self, _timeout: float) -> int:
+    def poll(self, timeout: float) -> int:
         """Deliver what waits. A refusal for good takes its whole batch with it, as brokers do.
 
-        A fatal error is raised once, as confluent_kafka does (test_fatal.py has a real one).
+        A fatal error is raised once, as confluent_kafka does (test_fatal.py has a real one); `fatal_in_wait`: by a
+        call that waits.
         """
-        fatal, self._broker.fatal = self._broker.fatal, None
-        if fatal is not None:
+        fatal = self._broker.fatal
+        if fatal is not None and (timeout > 0 or not self._broker.fatal_in_wait):
+            self._broker.fatal = None
             raise KafkaException(fatal)
         waiting, self._waiting = self._waiting, []
         for batch in self._batches(waiting):

@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -55,9 +57,20 @@ def get(url: str) -> str:
 
 
 def scrape(url: str) -> dict[str, float]:
+    """One scrape; repeated where prometheus_client meets a file that a new worker is just making, and answers 500."""
+    found: list[str] = []
+
+    def answered() -> bool:
+        try:
+            found.append(get(url + "/metrics"))
+        except urllib.error.HTTPError as error:
+            return error.code != HTTPStatus.INTERNAL_SERVER_ERROR
+        return True
+
+    until(answered)
     return {
         sample.name.removeprefix("headrace_producer_") + "".join(sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(get(url + "/metrics"))
+        for family in text_string_to_metric_families(found[0])
         for sample in family.samples
     }
 

@@ -1,5 +1,6 @@
 """The shipper: order, and what it does when delivery fails. Single-threaded, over a fake broker."""
 
+import itertools
 import logging
 
 import pytest
@@ -139,6 +140,19 @@ def test_a_fatal_error_ends_the_producer(how: str) -> None:
     rig.run()
     assert len(rig.broker.producers) == 2
     assert rig.bodies() == numbers(4)
+
+
+def test_a_fatal_error_while_it_waits_does_not_end_the_shipper() -> None:
+    """poll() raises it wherever it is called: also where the loop only waits for reports, outside of any step."""
+    rig = Rig()
+    rig.put(*numbers(4))
+    rig.broker.fatal = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
+    rig.broker.fatal_in_wait = True
+    rig.broker.decide = lambda *_: None if rig.broker.fatal is None else HOLD
+    turns = itertools.count()
+    rig.shipper.run(lambda: rig.bodies() == numbers(4) or next(turns) > 100)
+    assert rig.bodies() == numbers(4)
+    assert len(rig.broker.producers) == 2
 
 
 def test_errors_that_are_not_fatal_are_kept_and_no_more() -> None:
