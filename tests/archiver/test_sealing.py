@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from fake_kafka import FakeKafka, FakeSource
 from log_objects import commit, span
+from no_schemas import NoSchemas
 
 from headrace.archiver.commit_log import CommitLog, Committed, Fenced, read_state
 from headrace.archiver.failpoints import no_failpoint
@@ -56,16 +57,6 @@ class WallClock:
 
     def pause(self, seconds: float) -> None:
         self.time_s += seconds
-
-
-class NoSchemas:
-    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
-        del fingerprint
-        return None
-
-    def text_by_registry_id(self, schema_id: int) -> str | None:
-        del schema_id
-        return None
 
 
 class Bench:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 from fake_kafka import FakeKafka, FakeLog, FakeSource
+from no_schemas import NoSchemas
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.failpoints import no_failpoint
@@ -41,18 +42,6 @@ class FakeClock:
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.time_s += seconds
-
-
-class NoSchemas:
-    """Knows no schema."""
-
-    def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
-        del fingerprint
-        return None
-
-    def text_by_registry_id(self, schema_id: int) -> str | None:
-        del schema_id
-        return None
 
 
 _ids = itertools.count(1)

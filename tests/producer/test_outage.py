@@ -2,12 +2,12 @@
 
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+from topic_events import until
 
 from headrace.local import Instance
 from headrace.producer import EventLog
@@ -76,19 +76,19 @@ def test_an_outage_loses_nothing_and_keeps_order(instance: Instance, outage: str
     thread = threading.Thread(target=emit)
     thread.start()
     try:
-        wait_for(lambda: log.counts().acked > 200)
+        until(lambda: log.counts().acked > 200)
         if outage == "frozen":
             instance.signal_kafka(signal.SIGSTOP)
         else:
             instance.kill_kafka()
-        wait_for(lambda: log.counts().restarts >= 2)
+        until(lambda: log.counts().restarts >= 2)
     finally:
         if outage == "frozen":
             instance.signal_kafka(signal.SIGCONT)
         else:
             instance.restart_kafka()
     acked = log.counts().acked
-    wait_for(lambda: log.counts().acked > acked + 200)
+    until(lambda: log.counts().acked > acked + 200)
     stop.set()
     thread.join()
     assert log.close(60)
@@ -99,10 +99,3 @@ def test_an_outage_loses_nothing_and_keeps_order(instance: Instance, outage: str
     for seqs in found.values():
         first = list(dict.fromkeys(seqs))
         assert first == sorted(first)
-
-
-def wait_for(true: Callable[[], bool], timeout_s: float = 90) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -11,23 +11,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from archived_events import archived
 from archiving import Archive
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 from servers import Servers
+from topic_events import events_of, until
 
 from headrace.local import Instance
 from headrace.producer import EventLog
 from headrace.producer.spool.limits import measure
 from headrace.producer.topics import create_topic
 from headrace.schemas import Pin
-from headrace.schemas.catalog import builtin
-from headrace.schemas.frame import Decoder
 
 pytestmark = pytest.mark.servers
 
@@ -52,34 +49,6 @@ def emit(thread):
 for thread in range(2):
     threading.Thread(target=emit, args=(thread,)).start()
 """
-
-
-def read(kafka: str, topic: str) -> dict[int, list[dict[str, Any]]]:
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": topic, "enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
-    decoder, ended = Decoder(builtin()), 0
-    found: dict[int, list[dict[str, Any]]] = {partition: [] for partition in range(PARTITIONS)}
-    while ended < PARTITIONS:
-        message = consumer.poll(20)
-        assert message is not None
-        error = message.error()
-        if error is None:
-            value, partition = message.value(), message.partition()
-            assert value is not None
-            assert partition is not None
-            found[partition].append(decoder.decode(value))
-        else:
-            assert error.code() == KafkaError._PARTITION_EOF, error
-            ended += 1
-    consumer.close()
-    return found
-
-
-def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.timeout(600 + 20 * KILLS)
@@ -171,7 +140,7 @@ def test_an_outage_is_a_tail_that_grows(instance: Instance, tmp_path: Path) -> N
     assert (counts.dropped, counts.acked) == ({}, emitted)
     assert log.close(20)
     assert list((tmp_path / "web").iterdir()) == []
-    found = read(kafka, topic)
+    found = events_of(kafka, topic, PARTITIONS)
     assert sorted({event["seq"] for events in found.values() for event in events}) == list(range(1, emitted + 1))
     for events in found.values():
         first = list(dict.fromkeys(event["seq"] for event in events))
@@ -218,7 +187,7 @@ if count > 1:
     assert len(list((tmp_path / "web").iterdir())) == 5
     assert run(servers.kafka, 1) == 0
     assert list((tmp_path / "web").iterdir()) == []
-    events = [event for found in read(servers.kafka, topic).values() for event in found]
+    events = [event for found in events_of(servers.kafka, topic, PARTITIONS).values() for event in found]
     assert len({event["event_id"] for event in events}) == 2001 + 5
     sessions = Counter(event["session_id"] for event in events)
     assert sorted(sessions.values()) == [1] * 6 + [500] * 4
