@@ -226,13 +226,22 @@ def test_a_removed_folder_is_made_anew_and_its_events_counted(tmp_path: Path) ->
         assert delivered(spool) == list(range(1000, 2000))
 
 
+def put_a_file_in_the_way_of(spool: Path) -> bool:
+    """Whether a file stands where the folder was; the log may make its folder again in between."""
+    remove(spool)
+    try:
+        spool.write_text("a file in the way")
+    except IsADirectoryError:
+        return False
+    return True
+
+
 def test_a_folder_that_is_gone_for_good_refuses(tmp_path: Path) -> None:
     """Where no new folder can be made, events are refused as unwritable within a second, and taken once it can."""
     spool = tmp_path / "spool"
     with EventLog(service="web", spool=spool, ship="separate") as log:
         assert log.emit(PIN)
-        remove(spool)
-        spool.write_text("a file in the way")
+        until(lambda: put_a_file_in_the_way_of(spool))
         until(lambda: not log.emit(PIN))
         accepted = log.counts().accepted
         assert set(log.counts().dropped) <= {"unreadable", "unwritable"}
