@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.flush_buffer import BuiltFile, FileContext, FlushBuffer
-from headrace.archiver.kafka_source import records_of
+from headrace.archiver.kafka_records import records_of
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.schemas import Pin
