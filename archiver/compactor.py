@@ -18,7 +18,7 @@ from .garbage import remove_dead_objects
 from .held import file_entry
 from .intents import IntentUnknown, abandon
 from .log_entries import Entry, EntryKind
-from .log_state import CommittedFile
+from .log_state import FOLD_ENTRIES, CommittedFile
 from .object_store import ObjectStore, StoreDenied, StoreError
 from .parquet_file import FileCorrupt
 from .uploads import Uploads
@@ -54,8 +54,9 @@ class Compactor:
         limits: CompactLimits,
         failpoint: Failpoint,
         is_gone: Callable[[str], bool],
+        fold_entries: int = FOLD_ENTRIES,
     ) -> None:
-        self.log = CommitLog(store, topic, pause=clock.pause)
+        self.log = CommitLog(store, topic, pause=clock.pause, fold_entries=fold_entries)
         self._store = store
         self._topic = topic
         self._writer = writer
