@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .clock import Clock
-from .commit_log import CommitLog
 from .compaction_merge import Merged, merge_files
 from .compaction_plan import CompactLimits, Group, plan_groups
 from .failpoints import Failpoint
-from .log_state import CommittedFile
+from .log_state import FOLD_ENTRIES, CommittedFile
 from .object_store import ObjectStore
 from .parquet_file import FileCorrupt
 from .rewriting import Rewriter
@@ -35,8 +34,10 @@ class Compacted:
     may_remove: bool = True
 
 
-class Compactor:
+class Compactor(Rewriter):
     """Compacts dates of one topic. `is_gone(writer)`: whether the writer of an open intent is surely dead."""
+
+    VERB = "compact"
 
     def __init__(
         self,
@@ -49,23 +50,18 @@ class Compactor:
         limits: CompactLimits,
         failpoint: Failpoint,
         is_gone: Callable[[str], bool],
+        fold_entries: int = FOLD_ENTRIES,
     ) -> None:
-        self._rewriter = Rewriter(
+        super().__init__(
             *(store, topic),
-            verb="compact",
             writer=writer,
             clock=clock,
             new_id=new_id,
             failpoint=failpoint,
             is_gone=is_gone,
+            fold_entries=fold_entries,
         )
-        self._store = store
         self._limits = limits
-
-    @property
-    def log(self) -> CommitLog:
-        """The topic's log, as far as it was read."""
-        return self._rewriter.log
 
     def plan(self, date: str) -> list[Group]:
         """Return which files of a date would become one. Raises what reading the log raises."""
@@ -80,11 +76,10 @@ class Compactor:
         raises. The next call goes on where this one ended.
         """
         done = Compacted()
-        self._rewriter.end_abandoned()
+        self._end_abandoned()
         for group in self.plan(date):
             self._compact(group, done, on_rows)
-        self._rewriter.clean(date)
-        done.may_remove = self._rewriter.may_remove
+        done.may_remove = self._clean(date)
         return done
 
     def _compact(self, group: Group, done: Compacted, on_rows: Callable[[int], None]) -> None:
@@ -94,28 +89,27 @@ class Compactor:
             try:
                 merged = self._merge(files, on_rows)
             except FileCorrupt:
-                if not self._rewriter.taken(files):
+                if not self._taken(files):
                     raise
-            if self._rewriter.taken(files):
-                log.warning("%s: another rewrite replaces the same files; leaving them to it", self._rewriter.topic)
+            if self._taken(files):
+                log.warning("%s: another rewrite replaces the same files; leaving them to it", self._topic)
                 done.fenced += 1
                 return
             if merged is None:
                 files = files[1:]
                 continue
-            self._rewriter.reached("built")
+            self._reached("built")
             self._rewrite(Group(files[: merged.taken]), merged, done)
             files = files[merged.taken :]
 
     def _merge(self, files: Sequence[CommittedFile], on_rows: Callable[[int], None]) -> Merged | None:
-        each = self._rewriter
         return merge_files(
-            self._store, files, topic=each.topic, writer=each.writer, new_id=each.new_id, on_rows=on_rows
+            self._store, files, topic=self._topic, writer=self._writer, new_id=self._new_id, on_rows=on_rows
         )
 
     def _rewrite(self, group: Group, merged: Merged, done: Compacted) -> None:
         """Put one new file in the place of the old ones."""
-        entry = self._rewriter.replace(group.files, [merged.file], merged.lineages)
+        entry = self._replace(group.files, [merged.file], merged.lineages)
         if entry is None:
             done.fenced += 1
             return

@@ -8,13 +8,11 @@ ones. Then one entry of the log puts them in the old ones' place. A file of whic
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from .clock import Clock
-from .commit_log import CommitLog
-from .failpoints import Failpoint
 from .flush_buffer import BuiltFile, FileContext, FlushBuffer
 from .flush_buffer_rows import runs_of
 from .log_entries import PartEntry, decode, log_key
@@ -80,38 +78,14 @@ class _Group:
         self.bytes += records.nbytes
 
 
-class QuarantineRetry:
-    """Retries one topic. `is_gone(writer)`: whether the writer of an open intent is surely dead."""
+class QuarantineRetry(Rewriter):
+    """Retries one topic, with the schemas that a source knows. The other arguments are those of every rewriter."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        topic: str,
-        schemas: SchemaSource,
-        *,
-        writer: str,
-        clock: Clock,
-        new_id: Callable[[], str],
-        failpoint: Failpoint,
-        is_gone: Callable[[str], bool],
-    ) -> None:
-        self._store = store
-        self._topic = topic
+    VERB = "retry"
+
+    def __init__(self, store: ObjectStore, topic: str, schemas: SchemaSource, **more: Any) -> None:
+        super().__init__(store, topic, **more)
         self._schemas = schemas
-        self._rewriter = Rewriter(
-            *(store, topic),
-            verb="retry",
-            writer=writer,
-            clock=clock,
-            new_id=new_id,
-            failpoint=failpoint,
-            is_gone=is_gone,
-        )
-
-    @property
-    def log(self) -> CommitLog:
-        """The topic's log, as far as it was read."""
-        return self._rewriter.log
 
     def run(self, dates: Collection[str] = (), on_rows: Callable[[int], None] = lambda _rows: None) -> Retried:
         """Retry the quarantine of these dates (none: all). `on_rows(n)` after each n records that were looked at.
@@ -120,7 +94,7 @@ class QuarantineRetry:
         the schema source raise. The next call goes on where this one ended.
         """
         done = Retried()
-        self._rewriter.end_abandoned()
+        self._end_abandoned()
         self.log.refuse_hole()
         settings = self._settings()
         again = True
@@ -132,8 +106,7 @@ class QuarantineRetry:
             for group in self._groups(settings, dates, done, on_rows):
                 self._retry(settings, group, done)
             again = (done.decoded, done.fenced) != before and done.fenced < FENCED_MAX
-        self._rewriter.clean(None)
-        done.may_remove = self._rewriter.may_remove
+        done.may_remove = self._clean(None)
         return done
 
     def _settings(self) -> TopicSettings:
@@ -178,7 +151,7 @@ class QuarantineRetry:
         try:
             body = self._store.get(file.key)
         except ObjectNotFound as error:
-            if self._rewriter.taken([committed]):
+            if self._taken([committed]):
                 return None
             raise FileCorrupt("the object does not exist, and the log names it", where) from error
         return _restored(body, file.parts, file.sha256, "quarantine", where)
@@ -188,7 +161,7 @@ class QuarantineRetry:
     def _built(self, settings: TopicSettings, group: _Group) -> tuple[list[BuiltFile], int]:
         """Return the new files of a group, proved to hold its records, and how many of these decode."""
         records = _in_order(group.records)
-        buffer = FlushBuffer(settings, self._schemas, new_id=self._rewriter.new_id)
+        buffer = FlushBuffer(settings, self._schemas, new_id=self._new_id)
         buffer.add(records)
         spans = tuple(
             {"partition": partition, "lineage": group.lineages[partition], "from": first}
@@ -196,7 +169,7 @@ class QuarantineRetry:
         )
         state = self.log.state
         context = FileContext(
-            self._topic, group.topic_id, state.cluster_id, self._rewriter.writer, spans, frozenset(state.sealed)
+            self._topic, group.topic_id, state.cluster_id, self._writer, spans, frozenset(state.sealed)
         )
         files = buffer.build(context)
         self._prove(records, files)
@@ -211,10 +184,10 @@ class QuarantineRetry:
 
     def _retry(self, settings: TopicSettings, group: _Group, done: Retried) -> None:
         files, decoded = self._built(settings, group)
-        if not decoded or self._rewriter.taken(group.files):
+        if not decoded or self._taken(group.files):
             return
-        self._rewriter.reached("built")
-        entry = self._rewriter.replace(group.files, files, group.lineages, details={"decodes": True})
+        self._reached("built")
+        entry = self._replace(group.files, files, group.lineages, details={"decodes": True})
         if entry is None:
             done.fenced += 1
             return
