@@ -1,8 +1,8 @@
 """Programs that tests look at headrace with: Prometheus, promtool, headless Chromium. From PATH, or from Debian.
 
 What is not on PATH is fetched with `apt-get --download-only` and unpacked with `dpkg -x` into the user's cache: that
-needs no root, installs nothing, and starts no service. Where neither can be done the test that asks is skipped, with the
-reason. HEADRACE_TEST_TOOLS names another folder for the cache.
+needs no root, installs nothing, and starts no service. Where neither can be done the test that asks is skipped, with
+the reason. HEADRACE_TEST_TOOLS names another folder for the cache.
 """
 
 import fcntl
