@@ -24,7 +24,7 @@ from .seeded_bugs import Change, bug
 UNCHECKED: Change = (log_state, "_CHECKS", {**log_state._CHECKS, "rewrite": lambda *_: None})
 """Rewrites are not held against what they replace, so that it is left to the simulation."""
 
-UNCOUNTED: Change = (log_rules, "_totals", lambda _files: {})
+UNCOUNTED: Change = (log_rules, "_totals", lambda *_files, **_how: {})
 """Nor are their rows counted."""
 
 Rows = list[Row]
