@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -17,16 +19,21 @@ from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.limits import Limits
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
+from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
 from headrace.archiver.probe import check_store
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
+from headrace.archiver.tallies import ARCHIVER_METRICS, Tallies
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
+from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+
+log = logging.getLogger("headrace.archiver")
 
 MIB = 1 << 20
 MEMORY_MIB_MIN = 8
@@ -108,6 +115,8 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     callback=_not_empty,
     help="Where writer schemas are published.",
 )
+@address_option("--metrics", "Serve what all workers do at /metrics, for Prometheus.")
+@allow_host_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
@@ -125,6 +134,8 @@ def command(
     seal: bool | None,
     seal_lateness: float,
     schema_topic: str,
+    metrics_at: Address | None,
+    allow_hosts: tuple[str, ...],
     verbose: bool,
 ) -> None:
     """Archive topics from Kafka to Parquet on S3, each record exactly once.
@@ -173,7 +184,9 @@ def command(
             )
             for worker in range(workers)
         ]
-        code = Supervisor(configs, clock=clock, done=done.done if done else None).run(stop.is_set)
+        with _metrics(metrics_at, allow_hosts) as tallies:
+            supervisor = Supervisor(configs, clock=clock, done=done.done if done else None, tallies=tallies)
+            code = supervisor.run(stop.is_set)
     except (ValueError, LogTooNew) as error:
         fail(str(error), EXIT_USAGE)
     except (SourceError, StoreError) as error:
@@ -185,6 +198,19 @@ def command(
             f"archived: all that was in {', '.join(s.topic for s in settings)} at the start is committed", err=True
         )
     raise SystemExit(code)
+
+
+@contextmanager
+def _metrics(address: Address | None, allow_hosts: tuple[str, ...]) -> Iterator[Tallies | None]:
+    """Serve what the workers tell of themselves, if so asked."""
+    if address is None:
+        yield None
+        return
+    tallies = Tallies()
+    pages = {"/metrics": Page(METRICS_TYPE, exposed(ARCHIVER_METRICS, lambda: tallies))}
+    with serving(address, pages, allow_hosts) as at:
+        log.info("metrics at %s/metrics", at.url)
+        yield tallies
 
 
 def _settings(

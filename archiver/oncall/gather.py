@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from ..commit_log import read_state, topics_of
 from ..kafka_admin import FirstRecord, KafkaAdmin, LogEnds
 from ..kafka_metadata import KafkaMetadata
 from ..log_entries import LogCorrupt, LogTooNew
+from ..log_reading import read_newest, read_on, topics_of
 from ..log_state import LogState, LogViolation
 from ..object_store import ObjectStore, StoreError
 from ..source import SourceError, TopicPartition
@@ -64,6 +64,8 @@ class Gatherer:
         self._metadata = KafkaMetadata(kafka)
         self._admin = KafkaAdmin(kafka, pause=pause, monotonic=monotonic)
         self._questions = KafkaQuestions(kafka, pause=pause)
+        self.states: dict[str, LogState] = {}
+        """The topics' folded logs, read on at each look."""
 
     def look(self, topics: Sequence[str] = ()) -> Gathered:
         """Return the facts of these topics; of none given, of all in the archive and all event types in Kafka.
@@ -138,11 +140,17 @@ class Gatherer:
             for each in facts
         ]
 
+    def _state(self, topic: str) -> LogState:
+        known = self.states.pop(topic, None)  # one that cannot be read on is read anew the next time
+        state = read_newest(self._store, LogState(topic)) if known is None else read_on(self._store, known)
+        self.states[topic] = state
+        return state
+
     def _of_topic(self, topic: str, topic_id: str | None, partitions: int) -> list[Facts]:
         """Return what the archive knows of a topic's partitions; `topic_id` None: Kafka does not have the topic."""
         problem, damaged = "", False
         try:
-            state = read_state(self._store, topic)
+            state = self._state(topic)
         except (LogCorrupt, LogTooNew, LogViolation) as error:
             state, problem, damaged = LogState(topic), str(error), True
         known = [each.identity.partition for each in state.partitions()]

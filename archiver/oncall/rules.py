@@ -35,15 +35,23 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule found: `evidence` in one sentence, `step` the next thing to do, `commands` to paste."""
+    """What a rule found: `evidence` in one sentence, `step` the next thing to do, `commands` to paste.
+
+    `partition` None: it is about a whole topic, or, with topic "", about the archive.
+    """
 
     rule: str
     severity: Severity
     topic: str
-    partition: int
+    partition: int | None
     evidence: str
     step: str
     commands: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """What it is about: TOPIC/PARTITION, TOPIC, or the archive."""
+        return f"{self.topic}/{self.partition}" if self.partition is not None else self.topic or "archive"
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented JSON form."""
@@ -66,7 +74,9 @@ def findings(lags: Iterable[PartitionLag], thresholds: Thresholds) -> list[Findi
     """Return what all rules find, critical first, in the order of RULES within."""
     found = [each for lag in lags for rule in RULES if (each := rule(lag, thresholds)) is not None]
     order = {name: number for number, name in enumerate(NAMES)}
-    return sorted(found, key=lambda each: (each.severity != "critical", order[each.rule], each.topic, each.partition))
+    return sorted(
+        found, key=lambda each: (each.severity != "critical", order[each.rule], each.topic, each.partition or 0)
+    )
 
 
 def _found(lag: PartitionLag, rule: str, severity: Severity, evidence: str, step: str, *commands: str) -> Finding:
