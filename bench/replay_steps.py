@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archive_whole import archive
-from archiver import CASES
+from archiver_cases import CASES
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from archiver import CASES, measure_archiver, note, show_archiver
+from archiver_cases import CASES, measure_archiver, note, show_archiver
 from producer_steps import measure_producer
 from replay_steps import measure_replay
 from rich.console import Console

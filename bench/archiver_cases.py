@@ -1,4 +1,4 @@
-"""`python bench/archiver.py`: what the archiver costs a record beside the sum of its bare steps, case by case.
+"""`python bench/archiver_cases.py`: what the archiver costs a record beside the sum of its bare steps, case by case.
 
 Each case: fill a topic; measure the bare steps in this process; run the real `headrace archive` over it, everything in
 S3 when the clock stops; hold the archive against its log and digests; run one worker with clocks around its stages.
@@ -147,7 +147,7 @@ def note(found: list[dict[str, Any]]) -> None:
 
 def main() -> int:
     """Measure, print, and note in bench/results/archiver.jsonl."""
-    parser = argparse.ArgumentParser(prog="bench/archiver.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench/archiver_cases.py", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="pins of the largest case (%(default)s)")
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this; repeat")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
