@@ -1,7 +1,8 @@
 """Named points in the archiver's path at which tests kill or pause it, to prove that no step between loses or doubles.
 
 `FAILPOINTS` are those that each flush passes, in their order; `UPKEEP_FAILPOINTS` those of folds and seals, which come
-now and then; `COMPACT_FAILPOINTS` those of `headrace compact`. In production every hit is a no-op.
+now and then; `COMPACT_FAILPOINTS` those of `headrace compact`, `RETRY_FAILPOINTS` those of `headrace quarantine retry`.
+In production every hit is a no-op.
 """
 
 import os
@@ -23,14 +24,9 @@ FAILPOINTS = (
 )
 
 UPKEEP_FAILPOINTS = ("before-fold", "after-fold", "before-seal", "after-seal", "before-marker", "after-marker")
-COMPACT_FAILPOINTS = (
-    "compact-built",
-    "compact-intent",
-    "compact-uploaded",
-    "compact-before-rewrite",
-    "compact-after-rewrite",
-    "compact-removed",
-)
+REWRITE_STEPS = ("built", "intent", "uploaded", "before-rewrite", "after-rewrite", "removed")
+COMPACT_FAILPOINTS = tuple(f"compact-{step}" for step in REWRITE_STEPS)
+RETRY_FAILPOINTS = tuple(f"retry-{step}" for step in REWRITE_STEPS)
 
 Failpoint = Callable[[str], None]
 
@@ -45,7 +41,7 @@ def signal_at(point: str, hits: int, number: int = signal.SIGKILL) -> Failpoint:
     SIGKILL ends it there, SIGSTOP makes it a zombie that wakes when somebody sends SIGCONT. Raises ValueError for a
     point that does not exist, so that a misspelt test fails instead of passing.
     """
-    known = (*FAILPOINTS, *UPKEEP_FAILPOINTS, *COMPACT_FAILPOINTS)
+    known = (*FAILPOINTS, *UPKEEP_FAILPOINTS, *COMPACT_FAILPOINTS, *RETRY_FAILPOINTS)
     if point not in known:
         raise ValueError(f"no failpoint {point!r}; there are: {', '.join(known)}")
     left = hits

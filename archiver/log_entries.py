@@ -131,7 +131,8 @@ class Entry:
     """One log entry. `details` holds what only some kinds have: see the format document.
 
     commit: topic_id, spans, files, settings.  seal: dt, ends.  intent: adds (keys).
-    rewrite: intent (its entry_id), removes (keys), files.  expire: removes (keys), reason.  moved: from_cluster_id.
+    rewrite: intent (its entry_id), removes (keys), files, decodes.  expire: removes (keys), reason.
+    moved: from_cluster_id.
     """
 
     kind: EntryKind

@@ -7,7 +7,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .file_columns import CommittedFile
 from .log_entries import Entry, FileEntry
@@ -123,8 +123,16 @@ def check_expire(state: "LogState", entry: Entry, where: str) -> None:
             raise LogViolation("I3", where, f"removes {key}, which no entry before it added")
 
 
+def decodes(entry: Entry) -> bool:
+    """Whether a rewrite makes data rows of quarantined ones: then it removes quarantine files only."""
+    return entry.kind == "rewrite" and entry.details.get("decodes") is True
+
+
 def check_rewrite(state: "LogState", entry: Entry, where: str) -> None:
-    """A rewrite ends an open intent. It adds no key but the intent's, and the very rows that it removes, or nothing."""
+    """A rewrite ends an open intent. It adds no key but the intent's, and the very rows that it removes, or nothing.
+
+    Rows keep their kind and date, unless the entry says that it decodes: then quarantined rows may become data rows.
+    """
     intent = state.intents.get(str(entry.details.get("intent")))
     if intent is None:
         raise LogViolation("I8", where, f"its intent {entry.details.get('intent')!r} is not open (any more)")
@@ -135,6 +143,8 @@ def check_rewrite(state: "LogState", entry: Entry, where: str) -> None:
     removes = keys_in(entry, "removes")
     if len(set(removes)) != len(removes):
         raise LogViolation("I3", where, "removes a file twice")
+    if decodes(entry):
+        check_late(state, entry, where)
     if state.lean and not state.files.at_hand:
         return  # whoever wrote it had the files, and so has verify
     for key in removes:
@@ -142,7 +152,26 @@ def check_rewrite(state: "LogState", entry: Entry, where: str) -> None:
             raise LogViolation("I3", where, f"removes {key}, which no entry before it added, or a later one removed")
     lineages = {int(partition): int(of) for partition, of in dict(entry.details.get("lineages", {})).items()}
     added = [CommittedFile(file, entry.seq, entry.topic_id, lineages) for file in entry.files]
-    old, new = _totals(state.files[key] for key in removes), _totals(added)
+    removed = [state.files[key] for key in removes]
+    if decodes(entry):
+        _check_decoded(removed, added, where)
+    else:
+        _compare(_totals(removed), _totals(added), where)
+
+
+def _check_decoded(removed: list[CommittedFile], added: list[CommittedFile], where: str) -> None:
+    """Each row that goes comes again, as data or in quarantine; none is data that goes, and no quarantine grows."""
+    for committed in removed:
+        if committed.file.kind != "quarantine":
+            raise LogViolation("I4", where, f"removes {committed.file.key}, which is not in quarantine")
+    _compare(_totals(removed, by_place=False), _totals(added, by_place=False), where)
+    before = _totals(removed)
+    for of, total in _totals(each for each in added if each.file.kind == "quarantine").items():
+        if total.rows > before.get(of, _Total()).rows:
+            raise LogViolation("I4", where, f"adds rows to quarantine: {of}")
+
+
+def _compare(old: "Totals", new: "Totals", where: str) -> None:
     if old != new:
         differing = min(of for of in old.keys() | new.keys() if old.get(of) != new.get(of))
         message = f"the files that it adds hold other rows than those it removes: {differing}: {old.get(differing)} "
@@ -158,15 +187,20 @@ class _Total:
     last: int = -1
 
 
-def _totals(files: Iterable[CommittedFile]) -> dict[tuple[str, ...], _Total]:
-    """Add up files by kind, date and identity; and late rows by kind and date."""
-    totals: dict[tuple[str, ...], _Total] = defaultdict(_Total)
+Totals: TypeAlias = dict[tuple[str, ...], _Total]
+
+
+def _totals(files: Iterable[CommittedFile], *, by_place: bool = True) -> Totals:
+    """Add up files by kind, date and identity, and late rows by kind and date; or by identity alone."""
+    totals: Totals = defaultdict(_Total)
     for committed in files:
         file = committed.file
-        totals["late", file.kind, file.dt].rows += file.late
+        if by_place:
+            totals["late", file.kind, file.dt].rows += file.late
         for part in file.parts:
             lineage = committed.lineages.get(part.partition)
-            total = totals[file.kind, file.dt, committed.topic_id, str(part.partition), str(lineage)]
+            place = (file.kind, file.dt) if by_place else ()
+            total = totals[*place, committed.topic_id, str(part.partition), str(lineage)]
             total.rows += part.rows
             total.first, total.last = min(total.first, part.first), max(total.last, part.last)
     return dict(totals)

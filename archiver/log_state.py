@@ -19,6 +19,7 @@ from .log_rules import (
     check_parts,
     check_rewrite,
     check_seal,
+    decodes,
     keys_in,
 )
 
@@ -236,7 +237,7 @@ class LogState:
             if entry.kind == "expire":
                 for key in keys_in(entry, "removes"):
                     self._count(self.files[key].file, -1)
-        for file in entry.files if entry.kind == "commit" else ():
+        for file in entry.files if entry.kind == "commit" or decodes(entry) else ():
             self._count(file, 1)
         self.take_files(entry)
 

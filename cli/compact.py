@@ -1,12 +1,7 @@
 """`headrace compact`: many small files of a date into few, while archivers run."""
 
 import json
-import os
-import signal
-import socket
 import threading
-import time
-import uuid
 from dataclasses import asdict
 
 import click
@@ -14,14 +9,14 @@ import click
 from headrace.archiver.clock import SystemClock
 from headrace.archiver.compaction_plan import CompactLimits, Group
 from headrace.archiver.compactor import Compacted, Compactor
-from headrace.archiver.failpoints import COMPACT_FAILPOINTS, Failpoint, no_failpoint, signal_at
+from headrace.archiver.failpoints import COMPACT_FAILPOINTS
 from headrace.replay.reader import unknown_topic
 from headrace.replay.selection import parse_selection
-from headrace.schemas.uuid7 import Uuid7
 
 from .log import table
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
+from .rewriters import failpoint_of, is_gone, new_ids, writer_name
 from .servers import open_store, reported_errors
 
 COMPACT_VERSION = 1
@@ -67,16 +62,15 @@ def command(
     headrace compact pin --dt 2026-11-23
     """
     with reported_errors():
-        ids, stop = Uuid7(os.urandom), threading.Event()
         compactor = Compactor(
             open_store(archive_url),
             topic,
-            writer=f"{socket.gethostname()}:{os.getpid()}:compact",
-            clock=SystemClock(stop),
-            new_id=lambda: str(uuid.UUID(bytes=ids.next(time.time_ns() // 1_000_000))),
+            writer=writer_name("compact"),
+            clock=SystemClock(threading.Event()),
+            new_id=new_ids(),
             limits=CompactLimits(rows_max, mib_max * MIB),
-            failpoint=_failpoint(),
-            is_gone=_is_gone,
+            failpoint=failpoint_of(COMPACT_FAILPOINTS),
+            is_gone=is_gone,
         )
         wanted = parse_selection(dates=dates).dates
         plans = {date: compactor.plan(date) for date in wanted}
@@ -100,26 +94,6 @@ def command(
         _show_results(topic, results, as_json=as_json)
         if not all(each.may_remove for each in results.values()):
             raise SystemExit(EXIT_WRONG)
-
-
-def _failpoint() -> Failpoint:
-    """Read HEADRACE_FAILPOINT, for tests: `name:hit` kills this process there."""
-    name, _, hit = os.environ.get("HEADRACE_FAILPOINT", "").partition(":")
-    return signal_at(name, int(hit), signal.SIGKILL) if name in COMPACT_FAILPOINTS else no_failpoint
-
-
-def _is_gone(writer: str) -> bool:
-    """Whether the writer of an intent was a compaction on this host whose process has ended."""
-    host, _, rest = writer.rpartition(":")[0].rpartition(":")
-    if not writer.endswith(":compact") or host != socket.gethostname() or not rest.isdecimal():
-        return False
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _show_plans(plans: dict[str, list[Group]], *, as_json: bool) -> None:

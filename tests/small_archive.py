@@ -12,7 +12,7 @@ from headrace.archiver.log_entries import Entry, FileEntry, Gap, PartEntry, Span
 from headrace.archiver.memory_store import MemoryStore
 from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.records import Headers, record_batch
-from headrace.archiver.topic_decoder import TopicSettings
+from headrace.archiver.topic_decoder import SchemaSource, TopicSettings
 from headrace.schemas.catalog import builtin
 from headrace.schemas.event import Envelope
 from headrace.schemas.events import Pin
@@ -84,9 +84,16 @@ class SmallArchive:
     """An archive of one topic. `commit()` appends one flush; offsets must go on where the last commit ended."""
 
     def __init__(
-        self, topic: str = "pin", *, form: str = "avro", store: ObjectStore | None = None, cluster_id: str = CLUSTER_ID
+        self,
+        topic: str = "pin",
+        *,
+        form: str = "avro",
+        store: ObjectStore | None = None,
+        cluster_id: str = CLUSTER_ID,
+        schemas: SchemaSource | None = None,
     ) -> None:
         self.topic = topic
+        self.schemas = schemas or _Schemas()
         self.cluster_id = cluster_id
         self.memory = MemoryStore()
         self.store: ObjectStore = self.memory if store is None else store
@@ -105,7 +112,7 @@ class SmallArchive:
         lineages: dict[int, int] | None = None,
     ) -> Entry:
         """Archive records as one commit. `ends`: how far a partition's span reaches, by default just past its rows."""
-        buffer = FlushBuffer(self._settings, _Schemas(), new_id=self.new_id)
+        buffer = FlushBuffer(self._settings, self.schemas, new_id=self.new_id)
         if records:
             buffer.add(batch_of(records))
         state = self.log.refresh()
