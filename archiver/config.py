@@ -25,6 +25,7 @@ class ArchiverConfig:
     looked for.
     fold_entries: the log is folded each so many entries: 1,000 by the format, tests take fewer.
     failpoint: (name, hit, signal number) that the worker sends itself, for tests.
+    log_format: human or json. tally_fd: the pipe on which the worker tells its tally; the supervisor sets it.
     """
 
     kafka: Mapping[str, Any]
@@ -43,6 +44,8 @@ class ArchiverConfig:
     fold_entries: int = FOLD_ENTRIES
     failpoint: tuple[str, int, int] | None = None
     log_level: str = "INFO"
+    log_format: str = "human"
+    tally_fd: int | None = None
 
     def to_json(self) -> str:
         """Return one line of JSON."""

@@ -4,14 +4,17 @@ A worker that dies costs nothing but time: its partitions go on from the log. Re
 """
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .clock import Clock
 from .config import ArchiverConfig
+from .logged import fields
+from .tallies import Tallies
 from .worker_process import EXIT_DAMAGED, EXIT_REFUSED
 
 log = logging.getLogger("headrace.archiver")
@@ -36,13 +39,22 @@ class _Slot:
 
 
 class Supervisor:
-    """Keeps one process for each configuration. `done()` ends the run when it is given and returns True."""
+    """Keeps one process for each configuration. `done()` ends the run when it is given and returns True.
+
+    `tallies` takes what the workers tell of themselves; None: they are not asked.
+    """
 
     def __init__(
-        self, configs: Sequence[ArchiverConfig], *, clock: Clock, done: Callable[[], bool] | None = None
+        self,
+        configs: Sequence[ArchiverConfig],
+        *,
+        clock: Clock,
+        done: Callable[[], bool] | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         self._clock = clock
         self._done = done
+        self._tallies = tallies
         self._slots = [_Slot(config, self._start(config), clock.monotonic()) for config in configs]
 
     def run(self, stopping: Callable[[], bool]) -> int:
@@ -52,6 +64,8 @@ class Supervisor:
         try:
             while not stopping() and code == 0:
                 self._clock.pause(POLL_S)
+                if self._tallies is not None:
+                    self._tallies.read()
                 code = self._look_after_all()
                 if self._done is not None and self._clock.monotonic() >= next_check_s:
                     if self._done():
@@ -59,6 +73,8 @@ class Supervisor:
                     next_check_s = self._clock.monotonic() + DONE_CHECK_S
         finally:
             self._stop_all()
+            if self._tallies is not None:
+                self._tallies.close()
         return code
 
     def _look_after_all(self) -> int:
@@ -77,6 +93,8 @@ class Supervisor:
         ended = slot.process.poll()
         if ended is None:
             return 0
+        if self._tallies is not None:
+            self._tallies.ended(slot.config.worker)
         if ended in ENDS_ALL:
             return ENDS_ALL[ended]
         slot.failures = 1 if now - slot.started_s >= HEALTHY_S else slot.failures + 1
@@ -90,12 +108,20 @@ class Supervisor:
         return 0
 
     def _start(self, config: ArchiverConfig) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-m", "headrace.archiver.worker_process"], stdin=subprocess.PIPE)
-        if process.stdin is None:
-            raise RuntimeError("the worker process has no standard input")
-        process.stdin.write(config.to_json().encode() + b"\n")
-        process.stdin.flush()
-        log.info("worker %d started, pid %d", config.worker, process.pid)
+        if self._tallies is None:
+            process = _spawn(config, ())
+        else:
+            reading, writing = os.pipe()
+            try:
+                process = _spawn(replace(config, tally_fd=writing), (writing,))
+            finally:
+                os.close(writing)
+            self._tallies.opened(config.worker, reading)
+        log.info(
+            "worker %d started, pid %d",
+            *(config.worker, process.pid),
+            extra=fields("worker-started", worker=config.worker, worker_pid=process.pid),
+        )
         return process
 
     def _stop_all(self) -> None:
@@ -109,3 +135,13 @@ class Supervisor:
                 log.warning("worker %d did not leave in %d s; ending it", slot.config.worker, STOP_TIMEOUT_S)
                 slot.process.kill()
                 slot.process.wait()
+
+
+def _spawn(config: ArchiverConfig, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "headrace.archiver.worker_process"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=descriptors)
+    if process.stdin is None:
+        raise RuntimeError("the worker process has no standard input")
+    process.stdin.write(config.to_json().encode() + b"\n")
+    process.stdin.flush()
+    return process

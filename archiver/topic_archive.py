@@ -13,7 +13,7 @@ from .clock import Clock
 from .commit_log import CommitLog, Committed, Fenced
 from .failpoints import Failpoint
 from .flush_buffer import FlushBuffer
-from .held import Held, Writer, commit_entry, file_context, file_entry, held_at, rows_held, spans_of, summary, take_rows
+from .held import Held, Writer, commit_entry, file_context, file_entry, held_at, rows_held, spans_of, take_rows
 from .histories import close_older_incarnation, diverging_spans, in_gap, refuse_other_cluster
 from .limits import Limits
 from .log_entries import Entry, FileEntry, Span
@@ -32,7 +32,7 @@ log = logging.getLogger("headrace.archiver")
 class TopicArchive:
     """Archives one topic for one worker. Not thread-safe. `clock.pause` waits between attempts at a silent store.
 
-    `sealing`: when its dates are complete; None: never.
+    `sealing`: when its dates are complete; None: never. `on_commit` is told of each commit.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class TopicArchive:
         failpoint: Failpoint,
         sealing: SealRules | None = None,
         fold_entries: int = FOLD_ENTRIES,
+        on_commit: Callable[[Entry], None] = lambda _entry: None,
     ) -> None:
         self.topic = settings.topic
         self.settings = settings
@@ -57,12 +58,12 @@ class TopicArchive:
         self.restart_due = False
         self.oldest_s: float | None = None  # monotonic time at which the oldest uncommitted record came
         self._source = source
-        self._store = store
         self._writer = writer
         self._limits = limits
         self._clock = clock
         self._new_id = new_id
         self._failpoint = failpoint
+        self._on_commit = on_commit
         self._uploads = Uploads(store, self.topic, pause=clock.pause)
         self._log = CommitLog(store, self.topic, pause=clock.pause, lean=True, fold_entries=fold_entries)
         self._buffer = FlushBuffer(settings, schemas, new_id=new_id)
@@ -158,7 +159,7 @@ class TopicArchive:
         """Place partitions where the log stands; None when the topic was made again meanwhile."""
         state = self._log.refresh()
         self._log.refuse_hole()
-        refuse_other_cluster(state, self._writer.cluster_id, self._store.url)
+        refuse_other_cluster(state, self._writer.cluster_id, self._log.store.url)
         topic_id = str(self.topic_id)
         if not close_older_incarnation(self._log, topic_id, self._entry, self._id_now):
             return None
@@ -310,9 +311,8 @@ class TopicArchive:
         sealed = self._log.state.sealed
         context = file_context(self.topic, str(self.topic_id), self._writer, self.held, partitions, sealed=sealed)
         files = self._buffer.build(context, partitions)
-        entry = self._entry(
-            spans_of(self.held, partitions, files, self._buffer.max_timestamps), tuple(map(file_entry, files))
-        )
+        spans = spans_of(self.held, partitions, files, self._buffer.max_timestamps)
+        entry = self._entry(spans, tuple(map(file_entry, files)))
         if len(entry.encode()) > self._limits.commit_bytes_max and len(partitions) > 1:
             half = len(partitions) // 2
             return self._commit(partitions[:half]) and self._commit(partitions[half:])
@@ -334,7 +334,7 @@ class TopicArchive:
     def _committed(self, outcome: Committed, partitions: Sequence[int]) -> None:
         for partition in partitions:
             self.held[partition].committed()
-        log.info("%s: commit %d: %s", self.topic, outcome.entry.seq, summary(outcome.entry))
+        self._on_commit(outcome.entry)
         self._failpoint("before-offset-commit")
         self._source.commit_offsets({TopicPartition(self.topic, p): self.held[p].end for p in partitions})
         self._failpoint("after-offset-commit")

@@ -14,11 +14,12 @@ from .failpoints import Failpoint
 from .object_store import StoreDenied, StoreError, StoreMissing
 from .oncall.pulse import Pulse
 from .source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
+from .tally import Tally
 from .topic_archive import TopicArchive
 
 log = logging.getLogger("headrace.archiver")
 
-POLL_RECORDS_MAX = 10_000
+POLL_RECORDS_MAX = 50_000  # decoding costs by the call: of fewer records at once each would cost more
 POLL_TIMEOUT_S = 0.5
 TOPIC_CHECK_S = 10.0
 RETRY_PAUSE_S = 0.5
@@ -31,7 +32,8 @@ class Worker:
     """Archives what the group assigns to it. `make_archive(topic, source)` builds a topic's part on first need.
 
     `buffer_bytes_max` bounds the uncommitted records of all topics together: the largest is flushed early.
-    `flush_when_idle` commits as soon as nothing more comes, for runs that end. `name` is what heartbeats call it.
+    `flush_when_idle` commits as soon as nothing more comes, for runs that end. `name` is what heartbeats call it;
+    `tally` counts for metrics.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Worker:
         buffer_bytes_max: int,
         flush_when_idle: bool = False,
         name: str = "worker",
+        tally: Tally | None = None,
     ) -> None:
         self._make_archive = make_archive
         self._clock = clock
@@ -56,6 +59,7 @@ class Worker:
         self._retry_pause_s = RETRY_PAUSE_S
         self._source = make_source(self)
         self._pulse = Pulse(self._source, name, clock)
+        self._tally = Tally(clock) if tally is None else tally
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Archive until `stopping()`; then flush, and leave the group. Raises what step() raises."""
@@ -99,6 +103,7 @@ class Worker:
             if archive.restart_due:
                 self._restart(archive)
         self._pulse.beat_when_due(self._archives.values())
+        self._tally.tell_when_due(self._archives.values())
 
     # -- the group's calls (Assignee) --------------------------------------------------------------------------------
 
@@ -175,10 +180,13 @@ class Worker:
         self._source.restart_at(starts)
 
     def _flush(self, archive: TopicArchive) -> None:
+        self._tally.flush_begun()
+        failed = True
         try:
             if archive.flush():
                 self._pulse.fine(archive.topic)
                 self._pulse.beat([archive])
+            failed = False
         except (StoreDenied, StoreMissing) as error:
             self._pulse.trouble(archive.topic, str(error))
             self._pulse.beat([archive])
@@ -190,8 +198,11 @@ class Worker:
             archive.restart_due = True
             if isinstance(error, CommitUnknown):
                 log.warning("%s: whether the last commit is in the log will show when it is read again", archive.topic)
+        finally:
+            self._tally.flush_ended(archive.topic, failed=failed)
 
     def _restart(self, archive: TopicArchive) -> None:
+        self._tally.add("start_overs", archive.topic)
         try:
             archive.restart()
         except (StoreDenied, StoreMissing):

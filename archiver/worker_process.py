@@ -34,6 +34,8 @@ from .s3 import S3Store
 from .schema_source import ArchiveSchemas, read_schema_topic
 from .sealing import SealRules
 from .source import Source, SourceError
+from .tally import Tally
+from .tally_pipe import TallyPipe
 from .topic_archive import TopicArchive
 from .worker import Worker
 
@@ -97,6 +99,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
     )
     settings = {topic.topic: topic for topic in config.topics}
     sealing = None if config.seal_lateness_s is None else SealRules(config.seal_lateness_s, config.seal_interval_s)
+    tally = Tally(clock, None if config.tally_fd is None else TallyPipe(config.tally_fd).write)
     name = f"{socket.gethostname()}:{os.getpid()}:{config.worker}"
 
     def new_id() -> str:
@@ -115,6 +118,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             failpoint=failpoint,
             sealing=sealing,
             fold_entries=config.fold_entries,
+            on_commit=tally.committed,
         )
 
     return Worker(
@@ -127,6 +131,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         buffer_bytes_max=config.buffer_bytes_max,
         flush_when_idle=config.flush_when_idle,
         name=name,
+        tally=tally,
     )
 
 

@@ -5,7 +5,9 @@ import os
 import signal
 import socket
 import threading
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,16 +19,23 @@ from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.limits import Limits
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
+from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
+from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.probe import check_store
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
+from headrace.archiver.tallies import ARCHIVER_METRICS, Tallies
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
+from .dashboard import DEFAULT_EVERY_S, showing
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
+from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+
+log = logging.getLogger("headrace.archiver")
 
 MIB = 1 << 20
 MEMORY_MIB_MIN = 8
@@ -108,6 +117,9 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     callback=_not_empty,
     help="Where writer schemas are published.",
 )
+@address_option("--metrics", "Serve what all workers do at /metrics, for Prometheus.")
+@address_option("--dashboard", "Serve the page of `headrace dashboard` too.")
+@allow_host_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
@@ -125,6 +137,9 @@ def command(
     seal: bool | None,
     seal_lateness: float,
     schema_topic: str,
+    metrics_at: Address | None,
+    dashboard_at: Address | None,
+    allow_hosts: tuple[str, ...],
     verbose: bool,
 ) -> None:
     """Archive topics from Kafka to Parquet on S3, each record exactly once.
@@ -173,7 +188,10 @@ def command(
             )
             for worker in range(workers)
         ]
-        code = Supervisor(configs, clock=clock, done=done.done if done else None).run(stop.is_set)
+        watched = _Watched(kafka, archive_url, group, tuple(each.topic for each in settings))
+        with _metrics(metrics_at, allow_hosts) as tallies, _page(dashboard_at, allow_hosts, watched, stop):
+            supervisor = Supervisor(configs, clock=clock, done=done.done if done else None, tallies=tallies)
+            code = supervisor.run(stop.is_set)
     except (ValueError, LogTooNew) as error:
         fail(str(error), EXIT_USAGE)
     except (SourceError, StoreError) as error:
@@ -185,6 +203,40 @@ def command(
             f"archived: all that was in {', '.join(s.topic for s in settings)} at the start is committed", err=True
         )
     raise SystemExit(code)
+
+
+@contextmanager
+def _metrics(address: Address | None, allow_hosts: tuple[str, ...]) -> Iterator[Tallies | None]:
+    """Serve what the workers tell of themselves, if so asked."""
+    if address is None:
+        yield None
+        return
+    tallies = Tallies()
+    pages = {"/metrics": Page(METRICS_TYPE, exposed(ARCHIVER_METRICS, lambda: tallies))}
+    with serving(address, pages, allow_hosts) as at:
+        log.info("metrics at %s/metrics", at.url)
+        yield tallies
+
+
+class _Watched(NamedTuple):
+    kafka: str
+    archive_url: str
+    group: str
+    topics: tuple[str, ...]
+
+
+@contextmanager
+def _page(
+    address: Address | None, allow_hosts: tuple[str, ...], watched: _Watched, stop: threading.Event
+) -> Iterator[None]:
+    """Serve the page, if so asked."""
+    if address is None:
+        yield
+        return
+    thresholds = Thresholds()
+    with showing(*watched, thresholds, at=address, host_names=allow_hosts, every_s=DEFAULT_EVERY_S, stop=stop) as at:
+        log.info("the page is at %s", at.url)
+        yield
 
 
 def _settings(

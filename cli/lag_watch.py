@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from headrace.archiver.oncall.gather import Gathered
 from headrace.archiver.oncall.lag import PartitionLag
-from headrace.archiver.oncall.rules import Thresholds, findings
+from headrace.archiver.oncall.status import Status
 from headrace.archiver.source import SourceError
 
 from .lag_views import lines, plain
@@ -19,32 +18,30 @@ from .lag_views import lines, plain
 SAMPLES = 40
 _BARS = "▁▂▃▄▅▆▇█"
 
-Look = Callable[[], tuple[list[PartitionLag], Gathered]]
+Look = Callable[[], Status]
 
 
-def watch(look: Look, thresholds: Thresholds, *, every_s: float, pause: Callable[[float], None]) -> None:
+def watch(look: Look, *, every_s: float, pause: Callable[[float], None]) -> None:
     """Show what `look` finds each `every_s` seconds until interrupted; plain tables where there is no terminal."""
     history: dict[str, deque[int]] = {}
     if not sys.stdout.isatty():
         while True:
-            click.echo(_screen(look, thresholds, history))
+            click.echo(_screen(look, history))
             pause(every_s)
     with Live(console=Console(), auto_refresh=False, screen=False) as live:
         while True:
-            live.update(Text.from_ansi(_screen(look, thresholds, history)), refresh=True)
+            live.update(Text.from_ansi(_screen(look, history)), refresh=True)
             pause(every_s)
 
 
-def _screen(look: Look, thresholds: Thresholds, history: dict[str, deque[int]]) -> str:
+def _screen(look: Look, history: dict[str, deque[int]]) -> str:
     try:
-        lags, gathered = look()
+        status = look()
     except SourceError as error:
         return click.style(f"cannot tell: {plain(str(error))}", fg="magenta")
-    problems = [each for each in (gathered.store_problem, gathered.kafka_problem, *gathered.unanswered) if each]
-    told = [click.style(f"not answered: {plain(each)}", fg="magenta") for each in problems]
-    return "\n".join(
-        [*lines(lags, findings(lags, thresholds), verbose=False), *told, "", *_sparklines(lags, history), ""]
-    )
+    told = [click.style(f"not answered: {plain(each)}", fg="magenta") for each in status.unanswered]
+    table = lines(status.lags, status.findings, verbose=False)
+    return "\n".join([*table, *told, "", *_sparklines(status.lags, history), ""])
 
 
 def _sparklines(lags: Sequence[PartitionLag], history: dict[str, deque[int]]) -> list[str]:

@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -21,6 +22,8 @@ from headrace.producer.spool.resending import Resending
 from headrace.producer.spool.shipping import Shipping
 
 from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option
+from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+from .ship_metrics import SHIP_METRICS
 
 _EXIT_INTERRUPTED = 130
 
@@ -41,6 +44,8 @@ _EXIT_INTERRUPTED = 130
     "--grace", "grace_s", type=click.FloatRange(0), default=5.0, show_default=True, metavar="SECONDS",
     help="How long to wait at the end for what is on its way to Kafka.",
 )  # fmt: skip
+@address_option("--metrics", "Serve metrics at /metrics, for Prometheus. Needs `headrace[metrics]`.")
+@allow_host_option
 def command(
     folder: Path,
     kafka: str,
@@ -49,6 +54,8 @@ def command(
     reason: str | None,
     until_empty: bool,
     grace_s: float,
+    metrics_at: Address | None,
+    allow_hosts: tuple[str, ...],
 ) -> None:
     """Deliver the events in the spool folder DIR to Kafka: of all its services and processes, living and dead.
 
@@ -99,11 +106,31 @@ def command(
         say(f"{resending.sent:,} dead letters sent, {resending.left:,} left")
         _end(caught, wrong=resending.left > 0)
     caught = _caught(shipping.stop)
-    say(f"shipping {folder} to {kafka}")
-    empty = shipping.run(until_empty=until_empty)
+    with _metrics(metrics_at, allow_hosts, shipping, say):
+        say(f"shipping {folder} to {kafka}")
+        empty = shipping.run(until_empty=until_empty)
     lost = "".join(f", {count:,} {reason}" for reason, count in shipping.lost.items())
     say(f"{shipping.queue.delivered:,} events delivered{lost}{'' if empty else '; more wait'}")
     _end(caught, wrong=until_empty and (not empty or bool(lost)))
+
+
+@contextmanager
+def _metrics(
+    address: Address | None, allow_hosts: tuple[str, ...], shipping: Shipping, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Serve what the shipping shows, if so asked."""
+    if address is None:
+        yield
+        return
+    try:
+        # Only here: the light install does without it.
+        from headrace.archiver.metric_collector import exposed  # noqa: PLC0415
+    except ModuleNotFoundError:
+        fail("--metrics needs prometheus_client: pip install 'headrace[metrics]'", EXIT_USAGE)
+    pages = {"/metrics": Page(METRICS_TYPE, exposed(SHIP_METRICS, lambda: shipping.readings))}
+    with serving(address, pages, allow_hosts) as at:
+        say(f"metrics at {at.url}/metrics")
+        yield
 
 
 def _caught(stop: Callable[[], None]) -> list[int]:

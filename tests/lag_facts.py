@@ -17,3 +17,19 @@ def facts(**known: Any) -> Facts:
 
 def judged(**known: Any) -> PartitionLag:
     return evaluate(facts(**known), NOW_MS)
+
+
+class FixedClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def now(self) -> str:
+        return "2026-11-23T00:00:00.000000Z"
+
+    def monotonic(self) -> float:
+        return self.s
+
+    def pause(self, seconds: float) -> None:
+        self.s += seconds

@@ -133,6 +133,11 @@ class ShipQueue:
         """Return None: the apps' own queues tell."""
 
     @property
+    def reading(self) -> int:
+        """How many folders are delivered now."""
+        return len(self._tails)
+
+    @property
     def losses(self) -> Mapping[str, int]:
         """Records lost in the folders so far, by reason."""
         found = dict(self._past_losses)

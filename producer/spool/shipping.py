@@ -1,6 +1,7 @@
 """`headrace ship` without its command line: delivers a whole spool folder, says what changes, ends when asked to."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,24 @@ from .ship_queue import ShipQueue
 _IDLE_S = 0.05
 _SAME_AGAIN_S = 600.0
 _ANYWAY = frozenset({"lost+found"})
+_READ_S = 1.0
+
+
+@dataclass(frozen=True)
+class ShipReadings:
+    """What a ship process shows at one moment. Times are seconds, sizes bytes; `lost` is by reason.
+
+    waiting, oldest_waiting_s: of what was read from the spool and is not acknowledged. folders: those delivered now.
+    """
+
+    delivered: int = 0
+    lost: Mapping[str, int] = field(default_factory=dict)
+    restarts: int = 0
+    waiting: int = 0
+    waiting_bytes: int = 0
+    oldest_waiting_s: float = 0.0
+    folders: int = 0
+    away: bool = False
 
 
 class Shipping:
@@ -40,6 +59,10 @@ class Shipping:
         self._deadline: float | None = None
         self._until_empty = False
         self.refused = 0
+        self.readings = ShipReadings()
+        """The newest readings, made once a second: whole values, so that any thread may look at them."""
+        self._next_reading = float("-inf")
+        self._clock_ns = clock_ns
         self.queue = ShipQueue(spool, limits=limits, clock_ns=clock_ns, monotonic=monotonic, on_change=say)
         self._shipper = Shipper(
             queue=self.queue,
@@ -76,9 +99,22 @@ class Shipping:
 
     def _done(self) -> bool:
         self._tell()
+        self._read_instruments()
         if self._deadline is not None:
             return self.queue.depth()[0] == 0 or self._monotonic() >= self._deadline
         return self._until_empty and self.queue.empty
+
+    def _read_instruments(self) -> None:
+        now, queue = self._monotonic(), self.queue
+        if now < self._next_reading:
+            return
+        self._next_reading = now + _READ_S
+        waiting, size = queue.depth()
+        oldest_ms = queue.oldest_ms()
+        age_s = 0.0 if oldest_ms is None else max(0.0, self._clock_ns() / 1e9 - oldest_ms / 1000)
+        self.readings = ShipReadings(
+            queue.delivered, self.lost, self._shipper.restarts, waiting, size, age_s, queue.reading, self._away
+        )
 
     def _tell(self) -> None:
         """Say when Kafka goes away, with what error, and when it is back."""

@@ -133,7 +133,7 @@ class SimBed:
         return lambda commit: self._log(topic).decide(txn, commit)
 
     def delete_before(self, topic: str, offset: int) -> None:
-        self._log(topic).log_start = offset
+        self._log(topic).retain(offset)
 
     def delete_topic(self, topic: str) -> None:
         self.kafka.delete(topic)

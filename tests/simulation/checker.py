@@ -12,40 +12,13 @@ from typing import Any
 
 from headrace.archiver.source import TopicPartition
 
-from .codec import Row, late_rows, rows_of
+from .codec import Row, late_places, rows_of, topic_id_of
 from .days import day_of
 from .history import Identity, pieces_of, uncovered
 from .kafka import Partition, SimKafka
+from .rewrites import check_intent, check_rewrite
 from .store import Bucket
-
-ZERO = "0" * 64
-
-
-class Violation(Exception):
-    """An invariant does not hold. `invariant` is its name."""
-
-    def __init__(self, invariant: str, what: str) -> None:
-        super().__init__(f"{invariant}: {what}")
-        self.invariant = invariant
-        self.what = what
-
-
-class TopicLog:
-    """What the entries of one topic's log add up to."""
-
-    def __init__(self) -> None:
-        self.seq = 0
-        self.sha256 = ZERO
-        self.topic_id = ""
-        self.identities: dict[tuple[str, int, int], Identity] = {}
-        self.newest: dict[tuple[str, int], Identity] = {}
-        self.files: dict[str, int] = {}
-        self.removed: set[str] = set()
-        self.sealed: set[str] = set()
-        self.commits = 0
-
-    def of_partition(self, topic_id: str, partition: int) -> list[Identity]:
-        return [each for (i, p, _), each in self.identities.items() if (i, p) == (topic_id, partition)]
+from .topic_log import KnownFile, TopicLog, Violation, must
 
 
 class Checker:
@@ -95,7 +68,10 @@ class Checker:
             self.fail("I1", f"{key} was deleted")
         for log in self.logs.values():
             if key in log.files:
-                self.fail("I8", f"{key} was deleted, and entry {log.files[key]} names it")
+                self.fail("I8", f"{key} was deleted, and entry {log.files[key].seq} names it")
+            for intent, adds in log.intents.items():
+                if key in adds:
+                    self.fail("I8", f"{key} was deleted, and the rewrite of intent {intent} may still name it")
 
     def committed_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Hold what Kafka is told against the log (I6). What lies before a log's start was never there to archive."""
@@ -117,18 +93,23 @@ class Checker:
         log, entry = self.logs[topic], json.loads(body)
         self.entries += 1
         seq = int(name.removesuffix(".json"))
-        _must(seq == log.seq + 1, "I1", f"{key}: the log ends at {log.seq}")
-        _must(entry["seq"] == seq, "I1", f"{key} says seq {entry['seq']}")
-        _must(entry["prev_sha256"] == log.sha256, "I7", f"{key} was written against another head")
-        _must(entry["topic"] == topic, "I10", f"{key} is of topic {entry['topic']}")
+        must(seq == log.seq + 1, "I1", f"{key}: the log ends at {log.seq}")
+        must(entry["seq"] == seq, "I1", f"{key} says seq {entry['seq']}")
+        must(entry["prev_sha256"] == log.sha256, "I7", f"{key} was written against another head")
+        must(entry["topic"] == topic, "I10", f"{key} is of topic {entry['topic']}")
         log.seq, log.sha256 = seq, hashlib.sha256(body).hexdigest()
         self._bucket.scheduler.count(f"log: {entry['kind']}")
         if entry["kind"] == "commit":
             self._commit(key, log, entry)
         elif entry["kind"] == "seal":
             self._seal(key, log, entry)
+        elif entry["kind"] == "intent":
+            check_intent(key, log, entry, self._bucket.objects)
+        elif entry["kind"] == "rewrite":
+            self._rewrite(key, log, entry)
         else:
             raise Violation("I1", f"{key}: kind {entry['kind']} is not known here")
+        log.ends.append({of: each.next for of, each in log.identities.items()})
 
     def _commit(self, key: str, log: TopicLog, entry: dict[str, Any]) -> None:
         log.commits += 1
@@ -138,67 +119,88 @@ class Checker:
         ]
         self._bucket.scheduler.note(f"commit {log.seq}: {spans}")
         topic_id = entry["topic_id"]
-        _must(topic_id in self._kafka.incarnations, "I10", f"{key}: no topic ever had the id {topic_id}")
+        must(topic_id in self._kafka.incarnations, "I10", f"{key}: no topic ever had the id {topic_id}")
         if topic_id != log.topic_id:
             still_open = [each for (i, _), each in log.newest.items() if i == log.topic_id and not each.closed]
-            _must(not still_open, "I10", f"{key}: {log.topic_id} is still open")
+            must(not still_open, "I10", f"{key}: {log.topic_id} is still open")
             known = any(i == topic_id for i, _, _ in log.identities)
-            _must(not known, "I10", f"{key}: goes back to {topic_id}")
+            must(not known, "I10", f"{key}: goes back to {topic_id}")
             log.topic_id = topic_id
         rows = self._files(key, log, entry)
         for span in entry["spans"]:
             self._span(key, log, topic_id, span, rows)
         for (partition, offset), row in rows.items():
             inside = any(s["partition"] == partition and s["from"] <= offset < s["to"] for s in entry["spans"])
-            _must(inside, "I4", f"{key}: row {row} lies in no span")
+            must(inside, "I4", f"{key}: row {row} lies in no span")
 
     @staticmethod
     def _seal(key: str, log: TopicLog, entry: dict[str, Any]) -> None:
         """A seal names each partition of the topic that the log has, archived up to its end, and a date only once."""
         date, ends = entry["details"]["dt"], entry["details"]["ends"]
-        _must(date not in log.sealed, "I11", f"{key}: {date} is sealed already")
-        _must(entry["topic_id"] == log.topic_id, "I10", f"{key}: is of another topic id than {log.topic_id}")
+        must(date not in log.sealed, "I11", f"{key}: {date} is sealed already")
+        must(entry["topic_id"] == log.topic_id, "I10", f"{key}: is of another topic id than {log.topic_id}")
         at = {str(p): each.next for (topic_id, p), each in log.newest.items() if topic_id == log.topic_id}
-        _must(at.keys() == ends.keys(), "I11", f"{key}: names partitions {sorted(ends)}, the log has {sorted(at)}")
+        must(at.keys() == ends.keys(), "I11", f"{key}: names partitions {sorted(ends)}, the log has {sorted(at)}")
         behind = [p for p, end in ends.items() if at[p] < end]
-        _must(not behind, "I11", f"{key}: partitions {behind} are not archived up to the date's end: {at} of {ends}")
+        must(not behind, "I11", f"{key}: partitions {behind} are not archived up to the date's end: {at} of {ends}")
         log.sealed.add(date)
 
+    def _rewrite(self, key: str, log: TopicLog, entry: dict[str, Any]) -> None:
+        lineages = {int(partition): of for partition, of in entry["details"]["lineages"].items()}
+        added = {file["key"]: self._file(key, log, entry, file, lineages) for file in entry["files"]}
+        for name in added:
+            topic_id = topic_id_of(self._bucket.objects[name])
+            must(topic_id == entry["topic_id"], "I10", f"{key}: {name} is of topic id {topic_id}")
+        what = f"{entry['details']['removes']} become {sorted(added)}"
+        self._bucket.scheduler.note(f"rewrite {log.seq} of {entry['details']['intent']}: {what}")
+        self._bucket.scheduler.counts["log: rewrite that replaces files"] += bool(added)
+        check_rewrite(key, log, entry, added)
+
     def _files(self, key: str, log: TopicLog, entry: dict[str, Any]) -> dict[tuple[int, int], Row]:
+        """Take a commit's files in, and return their rows."""
         rows: dict[tuple[int, int], Row] = {}
+        lineages = {span["partition"]: span["lineage"] for span in entry["spans"]}
         for file in entry["files"]:
-            name = file["key"]
-            body = self._bucket.objects.get(name)
-            _must(name not in log.files and name not in log.removed, "I3", f"{key}: {name} was named before")
-            log.files[name] = entry["seq"]
-            if body is None:
-                raise Violation("I3", f"{key}: {name} does not exist")
-            stated = (file["bytes"], file["sha256"])
-            _must((len(body), self._bucket.sha256[name]) == stated, "I3", f"{key}: {name} is another object")
-            found = rows_of(body)
-            _must(found == sorted(found, key=lambda row: row[:2]), "I4", f"{key}: {name} is not sorted")
-            self._parts(key, file, found)
-            if file["kind"] == "data":
-                late = len(found) if file["dt"] in log.sealed else 0
-                _must(file["late"] == late_rows(body) == late, "I11", f"{key}: {name} has other than {late} late rows")
-            for row in found:
-                _must(row[:2] not in rows, "I4", f"{key}: offset {row[:2]} comes twice")
-                _must(day_of(row[2]) == file["dt"], "I4", f"{key}: {name} holds a row of {day_of(row[2])}")
+            known = log.files[file["key"]] = self._file(key, log, entry, file, lineages)
+            late = len(known.rows) if file["kind"] == "data" and file["dt"] in log.sealed else 0
+            must(len(known.late) == late, "I11", f"{key}: {file['key']} has other than {late} late rows")
+            for row in known.rows:
+                must(row[:2] not in rows, "I4", f"{key}: offset {row[:2]} comes twice")
                 rows[row[:2]] = row
-            self.rows += len(found)
+            self.rows += len(known.rows)
         return rows
+
+    def _file(
+        self, key: str, log: TopicLog, entry: dict[str, Any], file: dict[str, Any], lineages: Mapping[int, int]
+    ) -> KnownFile:
+        """Hold a file that an entry adds against its object."""
+        name = file["key"]
+        body = self._bucket.objects.get(name)
+        must(name not in log.files and name not in log.removed, "I3", f"{key}: {name} was named before")
+        if body is None:
+            raise Violation("I3", f"{key}: {name} does not exist")
+        stated = (file["bytes"], file["sha256"])
+        must((len(body), self._bucket.sha256[name]) == stated, "I3", f"{key}: {name} is another object")
+        rows = rows_of(body)
+        must(rows == sorted(rows, key=lambda row: row[:2]), "I4", f"{key}: {name} is not sorted")
+        self._parts(key, file, rows)
+        for row in rows:
+            must(day_of(row[2]) == file["dt"], "I4", f"{key}: {name} holds a row of {day_of(row[2])}")
+        late = late_places(body) if file["kind"] == "data" else set()
+        must(file["late"] == len(late), "I11", f"{key}: {name} has {len(late)} late rows, stated are {file['late']}")
+        return KnownFile(entry["seq"], file["kind"], file["dt"], entry["topic_id"], lineages, rows, late)
 
     @staticmethod
     def _parts(key: str, file: dict[str, Any], rows: list[Row]) -> None:
         at = 0
         for part in file["parts"]:
             own = rows[at : at + part["rows"]]
-            _must(part["row_start"] == at and bool(own), "I4", f"{key}: parts of {file['key']} have a hole")
+            must(part["row_start"] == at and bool(own), "I4", f"{key}: parts of {file['key']} have a hole")
             ends = (part["first"], part["last"]) == (own[0][1], own[-1][1])
             same = all(row[0] == part["partition"] for row in own)
-            _must(ends and same, "I4", f"{key}: a part of {file['key']} is not what is stated")
+            must(ends and same, "I4", f"{key}: a part of {file['key']} is not what is stated")
             at += part["rows"]
-        _must(at == len(rows) == file["rows"], "I4", f"{key}: {file['key']} has {len(rows)} rows, not {at}")
+        must(at == len(rows) == file["rows"], "I4", f"{key}: {file['key']} has {len(rows)} rows, not {at}")
 
     # -- spans ---------------------------------------------------------------------------------------------------------
 
@@ -210,7 +212,7 @@ class Checker:
         identity = self._identity(at, log, topic_id, span)
         kafka = self._kafka.incarnations[topic_id].partitions[number]
         own = {offset: row for (p, offset), row in rows.items() if p == number and span["from"] <= offset < span["to"]}
-        _must(len(own) == span["rows"] + span["quarantined"], "I4", f"{at} has {len(own)} rows, states other counts")
+        must(len(own) == span["rows"] + span["quarantined"], "I4", f"{at} has {len(own)} rows, states other counts")
         identity.admit(kafka)
         if not identity.began:
             identity.began = True
@@ -219,7 +221,7 @@ class Checker:
                 branch: uncovered(kafka, kafka.branches[branch], span["from"], earlier) for branch in identity.branches
             }
             identity.branches = [branch for branch, missing in nowhere.items() if not missing]
-            _must(bool(identity.branches), "I5", f"{at}: begins after offsets that are nowhere: {nowhere}")
+            must(bool(identity.branches), "I5", f"{at}: begins after offsets that are nowhere: {nowhere}")
         for piece in pieces_of(span):
             self._piece(at, kafka, identity, piece, own)
         for gap in span["gaps"]:
@@ -237,6 +239,8 @@ class Checker:
             identity.admit(kafka)
             problems = {**problems, **identity.problems(kafka, piece, rows)}
         left = [branch for branch, problem in problems.items() if problem is None]
+        if not left and identity.took_across_a_cut(kafka, piece, rows):
+            return
         if not left:
             said = "; ".join(str(problem) for problem in problems.values())
             missing = "no row, and in no gap" in said or " gap" in said
@@ -246,14 +250,14 @@ class Checker:
     @staticmethod
     def _identity(at: str, log: TopicLog, topic_id: str, span: dict[str, Any]) -> Identity:
         number, lineage = span["partition"], span["lineage"]
-        _must(0 <= span["from"] <= span["to"], "I2", f"{at} is no range")
+        must(0 <= span["from"] <= span["to"], "I2", f"{at} is no range")
         newest = log.newest.get((topic_id, number))
         if newest is not None and newest.lineage == lineage:
-            _must(not newest.closed, "I10", f"{at}: lineage {lineage} is closed")
-            _must(newest.next == span["from"], "I2", f"{at}: the archive is at {newest.next}")
+            must(not newest.closed, "I10", f"{at}: lineage {lineage} is closed")
+            must(newest.next == span["from"], "I2", f"{at}: the archive is at {newest.next}")
             return newest
         expected = 0 if newest is None else newest.lineage + 1
-        _must(lineage == expected and (newest is None or newest.closed), "I10", f"{at}: lineage {lineage} cannot begin")
+        must(lineage == expected and (newest is None or newest.closed), "I10", f"{at}: lineage {lineage} cannot begin")
         identity = Identity(topic_id, number, lineage, span["from"], span["from"])
         log.identities[topic_id, number, lineage] = log.newest[topic_id, number] = identity
         return identity
@@ -261,20 +265,15 @@ class Checker:
     def _gap(self, at: str, identity: Identity, gap: dict[str, Any]) -> None:
         kafka = self._kafka.incarnations[identity.topic_id].partitions[identity.partition]
         if gap["to"] is not None:
-            _must(gap["from"] >= 0 and gap["to"] <= identity.next, "I5", f"{at}: a gap reaches out of it")
+            must(gap["from"] >= 0 and gap["to"] <= identity.next, "I5", f"{at}: a gap reaches out of it")
             identity.gaps.append((gap["from"], gap["to"], gap["reason"]))
             return
         identity.closed = True
         if gap["reason"] == "topic-recreated":
             current = {topic.topic_id for topic in self._kafka.topics.values()}
-            _must(identity.topic_id not in current, "I5", f"{at}: closed as made again, and the topic is the same")
+            must(identity.topic_id not in current, "I5", f"{at}: closed as made again, and the topic is the same")
         elif gap["reason"] == "diverged":
             cut = [point for point in kafka.cuts if point < identity.next]
-            _must(bool(cut), "I5", f"{at}: closed as diverged, and nothing of it was lost: {kafka.cuts}")
+            must(bool(cut), "I5", f"{at}: closed as diverged, and nothing of it was lost: {kafka.cuts}")
         else:
             raise Violation("I5", f"{at}: a gap without an end for {gap['reason']}")
-
-
-def _must(holds: bool, invariant: str, what: str) -> None:
-    if not holds:
-        raise Violation(invariant, what)

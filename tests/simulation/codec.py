@@ -10,6 +10,7 @@ import marshal
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
@@ -17,11 +18,12 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.archiver import garbage, held, topic_archive
+from headrace.archiver import compactor, garbage, held, topic_archive
+from headrace.archiver.compaction_merge import Merged
 from headrace.archiver.flush_buffer import BuiltFile, FileContext, OffsetStepBack
 from headrace.archiver.log_entries import PartEntry
 from headrace.archiver.log_state import CommittedFile
-from headrace.archiver.object_store import ObjectStore
+from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.parquet_file import FileCorrupt, Footer, Kind, footer_of
 from headrace.archiver.part_digest import Part
 from headrace.archiver.records import HEADERS_TYPE, RECORD_SCHEMA
@@ -34,6 +36,8 @@ from .days import day_of
 
 Row = tuple[int, int, int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
 """(partition, offset, timestamp, key, value, headers)"""
+Place = tuple[int, int]
+"""(partition, offset)"""
 UNSEEN = b"\x00value kept as columns\x00"
 BAD_VALUE = b"!"
 _MAGIC = b"LIGHT"
@@ -91,13 +95,11 @@ class LightBuffer:
         footer = Footer(
             kind, context.topic, context.topic_id, context.cluster_id, dt, context.spans, context.writer, {}
         )
-        late = kind == "data" and dt in context.sealed
-        body = encode(footer, rows, late=late)
+        late = [row[:2] for row in rows] if kind == "data" and dt in context.sealed else []
+        body = encode(footer, rows, late)
         key = f"{kind}/topic={context.topic}/dt={dt}/{self._new_id()}.parquet"
         sha256 = hashlib.sha256(body).hexdigest()
-        return BuiltFile(
-            kind, key, dt, body, len(body), sha256, len(rows), len(rows) if late else 0, tuple(parts_of(rows))
-        )
+        return BuiltFile(kind, key, dt, body, len(body), sha256, len(rows), len(late), tuple(parts_of(rows)))
 
 
 def parts_of(rows: Sequence[Row]) -> Iterator[Part]:
@@ -114,8 +116,9 @@ def digest(rows: Sequence[Row]) -> str:
     return hashlib.sha256(marshal.dumps(list(rows), 2)).hexdigest()
 
 
-def encode(footer: Footer, rows: Sequence[Row], *, late: bool = False) -> bytes:
-    return _MAGIC + marshal.dumps((footer.to_json(), list(rows), late), 2)
+def encode(footer: Footer, rows: Sequence[Row], late: Collection[Place] = ()) -> bytes:
+    """Return a file's bytes. `late`: which of its rows came after their date's seal."""
+    return _MAGIC + marshal.dumps((footer.to_json(), list(rows), list(late)), 2)
 
 
 def decode(body: bytes) -> tuple[str, list[Row]]:
@@ -123,7 +126,7 @@ def decode(body: bytes) -> tuple[str, list[Row]]:
     return text, rows
 
 
-def _decode(body: bytes) -> tuple[str, list[Row], bool]:
+def _decode(body: bytes) -> tuple[str, list[Row], list[Place]]:
     if not body.startswith(_MAGIC):
         raise FileCorrupt("not a light file", "simulated")
     try:
@@ -147,6 +150,64 @@ def light_offset_bounds(batch: pa.RecordBatch) -> list[tuple[int, int, int]]:
         low, high = bounds.get(partition, (offset, offset))
         bounds[partition] = min(low, offset), max(high, offset)
     return [(partition, low, high) for partition, (low, high) in bounds.items()]
+
+
+def light_merge_files(
+    store: ObjectStore,
+    files: Sequence[CommittedFile],
+    *,
+    topic: str,
+    writer: str,
+    new_id: Callable[[], str],
+    on_rows: Callable[[int], None] = lambda _rows: None,
+) -> Merged | None:
+    """Make one file of as many as go together, by the rules of compaction_merge.py."""
+    del topic
+    rows: list[Row] = []
+    late: list[Place] = []
+    lineages: dict[int, int] = {}
+    last: dict[int, int] = {}
+    taken: list[Footer] = []
+    for committed in files:
+        file, where = committed.file, f"{committed.file.key} (entry {committed.seq})"
+        try:
+            body = store.get(file.key)
+        except ObjectNotFound as error:
+            raise FileCorrupt("the object does not exist, and the log names it", where) from error
+        if hashlib.sha256(body).hexdigest() != file.sha256:
+            raise FileCorrupt("it has another hash", where)
+        own = {part.partition: committed.lineages[part.partition] for part in file.parts}
+        if any(lineages.get(p, of) != of for p, of in own.items()):
+            break
+        if any(last.get(part.partition, -1) >= part.first for part in file.parts):
+            break
+        text, own_rows, own_late = _decode(body)
+        taken.append(Footer.from_json(text, where))
+        lineages.update(own)
+        last.update({part.partition: part.last for part in file.parts})
+        rows += own_rows
+        late += own_late
+        on_rows(len(own_rows))
+    if len(taken) < 2:
+        return None
+    rows.sort(key=lambda row: row[:2])
+    return Merged(_merged_file(rows, late, lineages, taken[0], writer, new_id), len(taken), lineages)
+
+
+def _merged_file(  # noqa: PLR0917 - what there is
+    rows: list[Row],
+    late: list[Place],
+    lineages: Mapping[int, int],
+    old: Footer,
+    writer: str,
+    new_id: Callable[[], str],
+) -> BuiltFile:
+    parts = tuple(parts_of(rows))
+    spans = tuple({"partition": p.partition, "lineage": lineages[p.partition], "from": p.first} for p in parts)
+    body = encode(replace(old, spans=spans, writer=writer), rows, late)
+    key = f"{old.kind}/topic={old.topic}/dt={old.dt}/{new_id()}.parquet"
+    sha256 = hashlib.sha256(body).hexdigest()
+    return BuiltFile(old.kind, key, old.dt, body, len(body), sha256, len(rows), len(late), parts)
 
 
 class LightFile:
@@ -217,6 +278,7 @@ LIGHT: Mapping[Any, Mapping[str, Any]] = {
     topic_archive: {"FlushBuffer": LightBuffer},
     held: {"offset_bounds": light_offset_bounds},
     garbage: {"footer_of": light_footer_of},
+    compactor: {"merge_files": light_merge_files},
     reader: {"parse": light_parse, "load_parts": light_load_parts, "context_of": light_context_of},
 }
 
@@ -237,12 +299,12 @@ def light() -> Iterator[None]:
 # -- for the checker ---------------------------------------------------------------------------------------------------
 
 
-def late_rows(body: bytes) -> int:
-    """Return how many rows of a data file say that they are late."""
+def late_places(body: bytes) -> set[Place]:
+    """Return which rows of a data file say that they are late."""
     if body.startswith(_MAGIC):
-        _, rows, late = _decode(body)
-        return len(rows) if late else 0
-    return sum(pq.read_table(pa.BufferReader(body), columns=["_late"], use_threads=False).column("_late").to_pylist())
+        return set(_decode(body)[2])
+    columns = pq.read_table(pa.BufferReader(body), columns=["_partition", "_offset", "_late"], use_threads=False)
+    return {(p, o) for p, o, late in zip(*(each.to_pylist() for each in columns.columns), strict=True) if late}
 
 
 def topic_id_of(body: bytes) -> str:

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from headrace.archiver.commit_log import read_state
 
-from .checker import TopicLog, Violation
 from .codec import topic_id_of
 from .history import uncovered
 from .kafka import Partition
 from .readers import replay_problem
 from .store import SimStore
+from .topic_log import TopicLog, Violation
 
 if TYPE_CHECKING:
     from .world import World
@@ -73,6 +73,7 @@ class Drain:
                 world.events.last_records(partition)
         for slot in world.slots:
             slot.start()
+        world.operators.at_peace()
 
     def left(self) -> list[str]:
         """Return what is not drained yet: offsets that are not in the log, files that no entry names."""
@@ -83,6 +84,10 @@ class Drain:
                 at = world.checker.logs[name].newest.get((topic.topic_id, number))
                 if at is None or at.closed or at.next != partition.log.last_stable:
                     left.append(f"{name}/{number} is at {at.next if at else None} of {partition.log.last_stable}")
+        if world.operators.busy:
+            left.append(f"{world.operators.busy} is not done")
+        for name, log in world.checker.logs.items():
+            left += [f"intent {intent} of {name} is open" for intent in log.intents]
         stray = [key for key in world.bucket.objects if key.startswith(("data/", "quarantine/")) and self._stray(key)]
         return left + [f"{key} is there and no entry names it" for key in stray]
 

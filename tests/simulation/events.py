@@ -116,7 +116,7 @@ class Events:
     def _retention(self) -> None:
         partition = self._any_partition()
         if partition is not None:
-            partition.log_start = self._random.randint(partition.log_start, partition.log.last_stable)
+            partition.retain(self._random.randint(partition.log_start, partition.log.last_stable))
             self._scheduler.count("kafka: retention", (*self._where, partition.log_start))
 
     def _compact(self) -> None:
@@ -249,3 +249,14 @@ class Events:
 
     def _read(self) -> None:
         start_reader(self._world)
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def _compaction(self) -> None:
+        self._world.operators.compact()
+
+    def _cleaning(self) -> None:
+        self._world.operators.clean()
+
+    def _end_of_an_operator(self) -> None:
+        self._world.operators.end_one()

@@ -50,6 +50,26 @@ class Identity:
         self.branches, self.next = branches, span["to"]
         self.rows.update(rows)
 
+    def took_across_a_cut(self, kafka: Partition, span: Mapping[str, Any], rows: Mapping[int, Row]) -> bool:
+        """Take a span of two histories where Kafka could not tell: see forget(). Return whether it is one.
+
+        The first was read up to where the log starts now, and retention had deleted all that the cut had put in its
+        place: so reading goes on at the log's start, as if nothing had been.
+        """
+        for at in sorted(kafka.starts):
+            if not (span["from"] < at < span["to"] and any(cut < at for cut in kafka.cuts)):
+                continue
+            before, after = {**span, "to": at}, {**span, "from": at}
+            old = [branch for branch, problem in self.problems(kafka, before, rows).items() if problem is None]
+            new = [each.number for each in kafka.branches if mismatch(kafka, each, after, rows) is None]
+            if old and new:
+                self.took(before, {o: row for o, row in rows.items() if o < at}, old)
+                self.forget(kafka, at)
+                self.took(after, {o: row for o, row in rows.items() if o >= at}, new)
+                self.considered = len(kafka.branches)
+                return True
+        return False
+
     def forget(self, kafka: Partition, offset: int) -> None:
         """Where retention has deleted all before `offset`, let what was cut there be: not even Kafka can tell any more.
 

@@ -83,6 +83,7 @@ class Partition:
     log_start: int = 0
     branches: list[Branch] = field(default_factory=lambda: [Branch(0)])
     cuts: list[int] = field(default_factory=list)
+    starts: set[int] = field(default_factory=set)  # where the log has started, once retention deleted something
 
     @property
     def log(self) -> Branch:
@@ -102,6 +103,11 @@ class Partition:
         del log.open_txns[txn]
         log.decided[txn] = commit
         self.append(Slot(None, None, (), -1, txn, marker=True))
+
+    def retain(self, offset: int) -> None:
+        """Delete what lies before an offset."""
+        self.log_start = offset
+        self.starts.add(offset)
 
     def new_epoch(self) -> None:
         """Another leader, with the same records."""

@@ -6,11 +6,9 @@ They are patches that live here only. `python -m simulation.mutations` looks for
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
-from unittest.mock import patch
+from typing import Any
 
 import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,40 +39,12 @@ from headrace.archiver.topic_archive import TopicArchive
 from headrace.archiver.truncation import Diverged, ReadAgain
 from headrace.replay.reader import Reading
 
+from . import compaction_mutations  # noqa: F401 - it adds to the list
 from .codec import LightBuffer
+from .seeded_bugs import BUGS, Change, broken, bug
 from .world import Outcome, simulate
 
 SEEDS_MAX = 3000
-Change = tuple[Any, str, Any]
-
-
-class Break(Protocol):
-    """Returns the patches of one bug."""
-
-    def __call__(self) -> list[Change]: ...
-
-
-BUGS: dict[str, Callable[[], list[Change]]] = {}
-ABOUT: dict[str, str] = {}
-
-
-def bug(make: Break) -> Break:
-    """Register a bug under its function's name; the docstring says what it is."""
-    name = getattr(make, "__name__", "").replace("_", "-")
-    BUGS[name] = make
-    ABOUT[name] = (make.__doc__ or "").strip()
-    return make
-
-
-@contextmanager
-def broken(name: str) -> Iterator[None]:
-    """Run the block with a bug in the production code."""
-    with ExitStack() as stack:
-        for target, attribute, new in BUGS[name]():
-            changed: AbstractContextManager[Any] = patch.object(target, attribute, new)
-            stack.enter_context(changed)
-        yield
-
 
 # -- those of the design -----------------------------------------------------------------------------------------------
 

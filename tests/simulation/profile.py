@@ -51,6 +51,9 @@ EVENTS = {
     "jump": 1.0,
     "read": 0.8,
     "fold": 1.0,
+    "compaction": 1.5,
+    "cleaning": 0.8,
+    "end of an operator": 1.5,
 }
 ALWAYS = {"produce", "end transaction", "start", "thaw", "create"}
 

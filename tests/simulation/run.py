@@ -9,7 +9,7 @@ from collections import Counter
 from .world import Outcome, simulate
 
 REPORT_S = 30.0
-NO_FAULTS = ("records", "log: ", "group: assigned", "reader: started")  # what would happen in peace too
+NO_FAULTS = ("records", "log: ", "group: assigned", "reader: ", "run: ")  # what would happen in peace too
 
 
 def main(arguments: list[str]) -> int:

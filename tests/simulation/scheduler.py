@@ -78,7 +78,17 @@ class Scheduler:
         if task in self.tasks:
             self.tasks.remove(task)
         if task.greenlet:
-            task.greenlet.throw(GreenletExit)
+            before, self._running = self._running, task  # its clean-up is refused the world, too
+            try:
+                task.greenlet.throw(GreenletExit)
+            finally:
+                self._running = before
+
+    def die(self) -> None:
+        """Called by a task: end here, as kill() would end it."""
+        if self._running is not None:
+            self._running.killed = True
+            raise GreenletExit
 
     def ready(self) -> list[Task]:
         """Return the tasks that could run now."""
@@ -115,3 +125,9 @@ class Scheduler:
         if task is not None:
             task.wake_s = self.now_s + seconds
         self.step()
+
+    def stand_still(self) -> None:
+        """Called by a task: stop here until somebody wakes it."""
+        if self._running is not None:
+            self._running.held = True
+            self.step()

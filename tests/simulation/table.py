@@ -1,7 +1,8 @@
 """Writes the table of seeded bugs of docs/simulation.md: `python -m simulation.table`. A test holds the page to it."""
 
+from . import mutations  # noqa: F401 - it fills the list of bugs
 from .known import KNOWN
-from .mutations import ABOUT
+from .seeded_bugs import ABOUT
 
 
 def table() -> str:

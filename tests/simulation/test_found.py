@@ -7,10 +7,10 @@ import pytest
 
 from headrace.archiver.limits import Limits
 from headrace.archiver.parquet_file import Footer
-from simulation.checker import TopicLog
 from simulation.codec import decode, encode, light
 from simulation.kafka import Partition
 from simulation.profile import Profile
+from simulation.topic_log import TopicLog
 from simulation.world import World
 
 CALM = Profile(
@@ -112,6 +112,21 @@ def test_records_in_the_place_of_markers_are_another_history(calm: Calm) -> None
     calm.restart()
     calm.run()
     assert calm.lineages() == [(0, 0, 4), (1, 3, 7)]
+
+
+def test_a_cut_that_retention_hides_from_kafka_itself_is_let_pass(calm: Calm) -> None:
+    """What was read before a truncation and what came after it in one span: nobody could know, and nothing is lost."""
+    calm.write(1)
+    source = calm.world.slots[0].source
+    while source is None or not any(at.position == 1 for at in source.reading.values()):
+        calm.world.run_one(1)
+        source = calm.world.slots[0].source
+    assert not calm.log.seq
+    calm.partition.truncate(0)
+    calm.write(3)
+    calm.partition.retain(1)
+    calm.run()
+    assert calm.lineages() == [(0, 0, 3)]
 
 
 def test_files_of_a_partition_that_never_came_into_the_log_are_removed(calm: Calm) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from simulation.known import KNOWN
-from simulation.mutations import BUGS, catch
+from simulation.mutations import catch
+from simulation.seeded_bugs import BUGS
 from simulation.table import table
 from simulation.world import simulate
 

@@ -25,6 +25,7 @@ HAPPENINGS = st.sampled_from(
     [
         *("produce", "transaction", "end transaction", "leader", "truncate", "retention", "compact", "recreate"),
         *("grow", "crash", "stop", "start", "freeze", "thaw", "give up on", "balance", "jump", "read", "fold"),
+        *("compaction", "cleaning", "end of an operator"),
     ]
 )
 

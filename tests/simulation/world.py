@@ -3,19 +3,22 @@
 import itertools
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from random import Random
 
-from .checker import Checker, Violation
+from .checker import Checker
 from .codec import light
 from .drain import Drain
 from .events import Events
 from .group import Group
 from .kafka import SimKafka
+from .operators import Operators
 from .profile import Profile, profile_of
 from .scheduler import Scheduler
 from .store import Bucket
+from .topic_log import Violation
 from .workers import Slot
 
 TOPICS = ("pin", "follow")
@@ -48,6 +51,7 @@ class World:
         self.checker = Checker(self.kafka, self.bucket)
         self.bucket.watcher = self.checker
         ids = itertools.count(1)
+        self.new_id: Callable[[], str] = lambda: f"{next(ids):012}"
         for name in TOPICS[: self.profile.topics]:
             self.kafka.create(name, self.profile.partitions)
         self.slots = [
@@ -59,13 +63,14 @@ class World:
                 self.bucket,
                 self.checker,
                 self.profile,
-                lambda: f"{next(ids):012}",
+                self.new_id,
             )
             for number in range(self.profile.workers)
         ]
         for slot in self.slots:
             slot.start()
         self.outages: list[tuple[float, str]] = []
+        self.operators = Operators(self)
         self.events = Events(self)
 
     def step(self) -> None:
