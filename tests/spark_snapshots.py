@@ -29,7 +29,7 @@ def main() -> None:
         frame = headrace.replay.spark(session, topic, archive=archive, at=int(line))
         rows, users, pins, first, last = frame.selectExpr(
             "count(*)", "sum(user_id)", "sum(pin_id)", "min(_offset)", "max(_offset)"
-        ).first()
+        ).collect()[0]
         by_dt = {str(dt): count for dt, count in frame.groupBy("dt").count().collect()}
         found = {"rows": rows, "users": users, "pins": pins, "first": first, "last": last, "by_dt": by_dt}
         print(json.dumps(found), flush=True)
