@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -21,6 +21,7 @@ from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
+from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.probe import check_store
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
@@ -30,6 +31,7 @@ from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
+from .dashboard import DEFAULT_EVERY_S, showing
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 
@@ -116,6 +118,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     help="Where writer schemas are published.",
 )
 @address_option("--metrics", "Serve what all workers do at /metrics, for Prometheus.")
+@address_option("--dashboard", "Serve the page of `headrace dashboard` too.")
 @allow_host_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
@@ -135,6 +138,7 @@ def command(
     seal_lateness: float,
     schema_topic: str,
     metrics_at: Address | None,
+    dashboard_at: Address | None,
     allow_hosts: tuple[str, ...],
     verbose: bool,
 ) -> None:
@@ -184,7 +188,8 @@ def command(
             )
             for worker in range(workers)
         ]
-        with _metrics(metrics_at, allow_hosts) as tallies:
+        watched = _Watched(kafka, archive_url, group, tuple(each.topic for each in settings))
+        with _metrics(metrics_at, allow_hosts) as tallies, _page(dashboard_at, allow_hosts, watched, stop):
             supervisor = Supervisor(configs, clock=clock, done=done.done if done else None, tallies=tallies)
             code = supervisor.run(stop.is_set)
     except (ValueError, LogTooNew) as error:
@@ -211,6 +216,27 @@ def _metrics(address: Address | None, allow_hosts: tuple[str, ...]) -> Iterator[
     with serving(address, pages, allow_hosts) as at:
         log.info("metrics at %s/metrics", at.url)
         yield tallies
+
+
+class _Watched(NamedTuple):
+    kafka: str
+    archive_url: str
+    group: str
+    topics: tuple[str, ...]
+
+
+@contextmanager
+def _page(
+    address: Address | None, allow_hosts: tuple[str, ...], watched: _Watched, stop: threading.Event
+) -> Iterator[None]:
+    """Serve the page, if so asked."""
+    if address is None:
+        yield
+        return
+    thresholds = Thresholds()
+    with showing(*watched, thresholds, at=address, host_names=allow_hosts, every_s=DEFAULT_EVERY_S, stop=stop) as at:
+        log.info("the page is at %s", at.url)
+        yield
 
 
 def _settings(
