@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import click
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
+from headrace.archiver.config import ArchiverConfig
+from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from headrace.archiver.failpoints import FAILPOINTS, UPKEEP_FAILPOINTS
 from headrace.archiver.kafka_admin import KafkaAdmin
 from headrace.archiver.kafka_metadata import KafkaMetadata

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.logged import configure, fields
 from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.thresholds import Thresholds

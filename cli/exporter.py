@@ -6,7 +6,7 @@ import threading
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.logged import configure, fields
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.oncall.looking import Watcher
