@@ -6,17 +6,16 @@ an offset that is not there becomes an event instead of a silent jump.
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from .clock import Clock
 from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
-from .records import Headers, record_batch
+from .kafka_records import joined, records_of
 from .source import (
     NO_NOTES,
     Assignee,
@@ -28,9 +27,10 @@ from .source import (
     SourceFenced,
     Start,
     TopicPartition,
-    Unreadable,
 )
 
+CHUNK = 10_000  # more messages at once do not stay in the processor's caches
+POLL_BYTES_MAX = 8 << 20
 COMMIT_PARTITIONS_MAX = 500  # with full metadata 150 kB: brokers refuse a commit beyond 1 MB as a whole
 
 # A partition with one of these cannot be read on from where it is; the worker decides what that means.
@@ -67,6 +67,8 @@ def consumer_config(
         "fetch.wait.max.ms": 200,
         "fetch.message.max.bytes": 4 << 20,
         "queued.min.messages": 200_000,
+        # A partition whose queue was full is fetched again after so long; the default, a second, starves a fast worker.
+        "fetch.queue.backoff.ms": 20,
         "log_level": 3,
     }
     config.update(extra or {})
@@ -107,6 +109,8 @@ class KafkaSource:
         self._warn = warn
         self._warned: set[str] = set()
         self._unvalidated: dict[TopicPartition, Start] = {}
+        # A name that begins with ^ is a pattern to librdkafka.
+        self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._clock = clock
         self._lost_s: float | None = None  # when the group took all partitions, until it gives some or none again
         settings = dict(config)
@@ -140,41 +144,62 @@ class KafkaSource:
         """Return what came; see Source.poll."""
         self._refuse_to_stay_out()
         self._validate()
-        # Filling a list of tens of thousands of objects sets off the cyclic collector again and again, for nothing:
-        # messages form no cycles. Off, consuming costs half the CPU.
+        events: list[SourceEvent] = []
+        found: dict[str, list[Records]] = defaultdict(list)
+        taken = taken_bytes = 0
+        # Filling lists of thousands of objects sets off the cyclic collector again and again, for nothing: messages
+        # form no cycles. It stays off until they are columns, and gone.
         gc.disable()
         try:
-            messages = self._consumer.consume(max_records, timeout_s)
-        except KafkaException as error:
-            raise self._unreachable("consuming", error) from error
+            # After the wait for a first message, what lies in the client's queue and no more: that is bounded in bytes.
+            # To wait for `max_records` would let it be filled again and again meanwhile.
+            while messages := self._consumed(min(max_records - taken, CHUNK), 0 if taken else timeout_s):
+                taken += len(messages)
+                for records in self._sorted_out(messages, events):
+                    found[records.topic].append(records)
+                    taken_bytes += records.batch.nbytes
+                if taken >= max_records or taken_bytes >= POLL_BYTES_MAX:
+                    break
         finally:
             gc.enable()
-        if not messages:
-            return []
-        events: list[SourceEvent] = []
-        errors = list(map(Message.error, messages))
-        if any(problem is not None for problem in errors):
-            for message, problem in zip(messages, errors, strict=True):
-                if problem is not None:
-                    events.extend(self._problem(message, problem))
-            messages = [m for m, problem in zip(messages, errors, strict=True) if problem is None]
+        # Records first: what a problem cuts off came before it.
+        return [*map(joined, found.values()), *events]
+
+    def _consumed(self, max_records: int, timeout_s: float) -> list[Message]:
+        try:
+            if not timeout_s:
+                return self._consumer.consume(max_records, 0)
+            return self._consumer.consume(1, timeout_s)
+        except KafkaException as error:
+            raise self._unreachable("consuming", error) from error
+
+    def _sorted_out(self, messages: list[Message], events: list[SourceEvent]) -> list[Records]:
+        """Return the records by topic, and add to `events` what the client says of partitions."""
+        if any(map(Message.error, messages)):
+            for message in messages:
+                if (problem := message.error()) is not None:
+                    events += self._problem(message, problem)
+            messages = [message for message in messages if message.error() is None]
         if self._unvalidated:
             # Read before the position was checked: passed over, the seek that checks reads them again.
             messages = [m for m in messages if (m.topic(), m.partition()) not in self._unvalidated]
-        by_topic: dict[str, list[Message]] = defaultdict(list)
-        topics = cast("list[str]", list(map(Message.topic, messages)))
-        if len(set(topics)) == 1:
-            by_topic[topics[0]] = messages
-        else:
-            for topic, message in zip(topics, messages, strict=True):
-                by_topic[topic].append(message)
-        # Records first: what a problem cuts off came before it.
-        found: list[SourceEvent] = []
-        for topic, group in by_topic.items():
+        found: list[Records] = []
+        for topic, group in self._by_topic(messages).items():
             records, unreadable = records_of(topic, group)
             found.append(records)
             events += unreadable
-        return found + events
+        return found
+
+    def _by_topic(self, messages: list[Message]) -> dict[str, list[Message]]:
+        if self._only_topic is not None:
+            return {self._only_topic: messages} if messages else {}
+        topics = cast("list[str]", list(map(Message.topic, messages)))
+        if len(set(topics)) == 1:
+            return {topics[0]: messages}
+        by_topic: dict[str, list[Message]] = defaultdict(list)
+        for topic, message in zip(topics, messages, strict=True):
+            by_topic[topic].append(message)
+        return by_topic
 
     def _refuse_to_stay_out(self) -> None:
         """Raise SourceError when the group took this member's partitions and the client has not come back into it.
@@ -294,54 +319,3 @@ def _at(partition: TopicPartition, start: Start) -> KafkaPartition:
     if start.leader_epoch >= 0:
         return KafkaPartition(partition.topic, partition.partition, start.offset, leader_epoch=start.leader_epoch)
     return KafkaPartition(partition.topic, partition.partition, start.offset)
-
-
-def records_of(topic: str, messages: list[Message]) -> tuple[Records, list[Unreadable]]:
-    """Turn messages of one topic, none of them an error, into columns; what the client cannot hand out comes apart."""
-    headers, faults = _headers(messages)
-    unreadable = [
-        Unreadable(
-            TopicPartition(topic, cast("int", messages[at].partition())), cast("int", messages[at].offset()), why
-        )
-        for at, why in faults.items()
-    ]
-    if faults:
-        messages = [message for at, message in enumerate(messages) if at not in faults]
-        headers = [each for at, each in enumerate(headers) if at not in faults]
-    stamps = list(map(Message.timestamp, messages))
-    partitions = np.fromiter(map(Message.partition, messages), np.int32, len(messages))
-    batch = record_batch(
-        partitions,
-        np.fromiter(map(Message.offset, messages), np.int64, len(messages)),
-        np.fromiter((stamp[1] for stamp in stamps), np.int64, len(messages)),
-        # librdkafka counts from 0 what Kafka's protocol counts from -1.
-        np.fromiter((stamp[0] - 1 for stamp in stamps), np.int8, len(messages)),
-        list(map(Message.key, messages)),
-        list(map(Message.value, messages)),
-        headers,
-    )
-    # The last message of each partition carries its newest leader epoch.
-    last = dict(zip(partitions.tolist(), range(len(messages)), strict=True))
-    epochs = {partition: messages[index].leader_epoch() for partition, index in last.items()}
-    leader_epochs = {partition: -1 if epoch is None else epoch for partition, epoch in epochs.items()}
-    return Records(topic, batch, leader_epochs), unreadable
-
-
-def _headers(messages: list[Message]) -> tuple[list[Headers | None], dict[int, str]]:
-    """Return each message's headers, and by index why those of some cannot be had.
-
-    Kafka takes any bytes as a header's name, the client only gives out names in UTF-8: for others it raises, once; when
-    it is asked again it may say that there are none. So each message is asked exactly once.
-    """
-    headers: list[Headers | None] = []
-    faults: dict[int, str] = {}
-    todo = map(Message.headers, messages)
-    while len(headers) < len(messages):
-        try:
-            headers.extend(cast("Iterator[Headers | None]", todo))
-        except (SystemError, UnicodeDecodeError) as error:
-            name = error.__cause__ if isinstance(error.__cause__, UnicodeDecodeError) else error
-            shown = name.object.hex() if isinstance(name, UnicodeDecodeError) else "unknown"
-            faults[len(headers)] = f"a header's name is not UTF-8; its bytes are {shown}"
-            headers.append(None)
-    return headers, faults

@@ -19,7 +19,7 @@ from .topic_archive import TopicArchive
 
 log = logging.getLogger("headrace.archiver")
 
-POLL_RECORDS_MAX = 10_000
+POLL_RECORDS_MAX = 50_000  # decoding costs by the call: of fewer records at once each would cost more
 POLL_TIMEOUT_S = 0.5
 TOPIC_CHECK_S = 10.0
 RETRY_PAUSE_S = 0.5

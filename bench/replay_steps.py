@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from archiver_steps import PARTITIONS, TOPIC, run
+from archive_whole import archive
+from archiver_cases import CASES
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -25,6 +26,7 @@ from headrace.replay.kafka_target import Clock, read_target
 from headrace.replay.replay_plan import PlannedTarget, ReplayPlan, TopicReplay
 
 ROUNDS = 5
+TOPIC, PARTITIONS = CASES[0].topic, CASES[0].partitions
 CLOCK = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
 SMALL_FLUSH_ROWS = 25_000
 # Linux's ru_maxrss of a child begins with what its parent had before exec; VmHWM is the program's own.
@@ -33,7 +35,7 @@ PEAK = """peak_kb = next(int(line.split()[1]) for line in open("/proc/self/statu
 
 def measure_replay(kafka: str) -> dict[str, float]:
     """Return figures of reading and sending; names say in what unit. It reads the archive of measure_archiver()."""
-    url = os.environ["HEADRACE_ARCHIVE"] + "/whole"
+    url = f"{os.environ['HEADRACE_ARCHIVE']}/whole-{TOPIC}"
     store = S3Store(url)
     figures: dict[str, float] = {}
     for name, digests in (("digests checked", True), ("without digests", False)):
@@ -132,7 +134,7 @@ def _ours(admin: AdminClient, settings: Mapping[str, Any], store: ObjectStore) -
 def _memory() -> dict[str, float]:
     """Return the peak memory of reading a tenth of an archive of many flushes, and all, each by its own process."""
     url = os.environ["HEADRACE_ARCHIVE"] + "/flat"
-    run(url, TOPIC, "--flush-rows", str(SMALL_FLUSH_ROWS))
+    archive(url, TOPIC, "--flush-rows", str(SMALL_FLUSH_ROWS))
     plan = open_reading(S3Store(url), TOPIC).plan
     tenth = min(covered.end for covered in plan.ranges) // 10
     figures = {}

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from archiver_steps import measure_archiver
+from archiver_cases import CASES, measure_archiver, note, show_archiver
 from producer_steps import measure_producer
 from replay_steps import measure_replay
 from rich.console import Console
@@ -23,7 +23,7 @@ from headrace.local import Instance
 def main() -> int:
     """Run the benchmarks and print a table, or JSON."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=500_000, help="pin events to archive (%(default)s)")
+    parser.add_argument("--events", type=int, default=1_000_000, help="pin events to archive (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
@@ -35,21 +35,23 @@ def main() -> int:
             os.environ.update(instance.env())
             say.print("producer: building, encoding, emitting")
             producer = measure_producer(instance.kafka.bootstrap)
-            say.print(f"archiver: {arguments.events:,} pin events, step by step and whole")
-            archiver = measure_archiver(instance.kafka.bootstrap, arguments.events)
+            say.print(f"archiver: {len(CASES)} cases of up to {arguments.events:,} events, bare, whole and by stage")
+            archived = measure_archiver(instance.kafka.bootstrap, arguments.events, CASES)
+            note(archived)
             say.print("replay: to Arrow, and into Kafka in turns with a bare loop")
             replay = measure_replay(instance.kafka.bootstrap)
         finally:
             instance.down(purge=True)
     if arguments.json:
-        print(json.dumps({"producer": producer, "archiver": archiver, "replay": replay}, indent=2))
+        print(json.dumps({"producer": producer, "archiver": archived, "replay": replay}, indent=2))
         return 0
-    show(producer, archiver)
+    show(producer)
+    show_archiver(archived)
     show_replay(replay)
     return 0
 
 
-def show(producer: dict[str, float], archiver: dict[str, float]) -> None:
+def show(producer: dict[str, float]) -> None:
     """Print what was measured for people."""
     console = Console()
     table = Table(title="producer: one pin event, in the calling thread")
@@ -59,20 +61,6 @@ def show(producer: dict[str, float], archiver: dict[str, float]) -> None:
     for name in ("fastavro encodes a dict", "event made, checked and encoded", "emit() median", "emit() p99.9"):
         table.add_row(name, f"{producer[name]:.1f}", f"{producer[name] / producer['fastavro encodes a dict']:.2f}")
     console.print(table)
-    table = Table(title="archiver: CPU of one record")
-    table.add_column("step")
-    table.add_column("us", justify="right")
-    table.add_column("of the whole", justify="right")
-    whole = archiver["archiver whole"]
-    for name, cost in archiver.items():
-        if not name.startswith("_"):
-            table.add_row(name, f"{cost:.2f}", f"{cost / whole:.2f}")
-    console.print(table)
-    console.print(
-        f"bare steps {archiver['sum of steps'] / whole:.2f} of the whole; {1e6 / whole:,.0f} rows a CPU-second with "
-        f"every guarantee on; {archiver['_bytes a row']:.1f} bytes a row; peak memory of the worker "
-        f"{archiver['_peak MB']:.0f} MB"
-    )
 
 
 def show_replay(replay: dict[str, float]) -> None:
