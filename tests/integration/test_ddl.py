@@ -1,4 +1,4 @@
-"""What `headrace ddl` prints: Spark runs its own definition, and reads Athena's, which is in the language of Hive.
+"""What `headrace ddl` prints: Spark runs its own definition; its parser reads Athena's, in the language of Hive."""
 
 import os
 from pathlib import Path
