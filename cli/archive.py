@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 import click
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
+from headrace.archiver.config import ArchiverConfig
+from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from headrace.archiver.failpoints import FAILPOINTS, UPKEEP_FAILPOINTS
 from headrace.archiver.kafka_admin import KafkaAdmin
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.limits import Limits
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
+from headrace.archiver.logged import configure
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
 from headrace.archiver.oncall.thresholds import Thresholds
@@ -32,7 +34,7 @@ from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
 from .dashboard import DEFAULT_EVERY_S, showing
-from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
+from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 
 log = logging.getLogger("headrace.archiver")
@@ -120,6 +122,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
 @address_option("--metrics", "Serve what all workers do at /metrics, for Prometheus.")
 @address_option("--dashboard", "Serve the page of `headrace dashboard` too.")
 @allow_host_option
+@log_format_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
@@ -140,6 +143,7 @@ def command(
     metrics_at: Address | None,
     dashboard_at: Address | None,
     allow_hosts: tuple[str, ...],
+    log_format: str,
     verbose: bool,
 ) -> None:
     """Archive topics from Kafka to Parquet on S3, each record exactly once.
@@ -152,10 +156,7 @@ def command(
     headrace archive --topic pin --until-idle
     headrace archive --raw clicks-json --workers 2
     """
-    logging.basicConfig(
-        level="DEBUG" if verbose else "INFO", format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
-    logging.getLogger("botocore").setLevel("WARNING")  # it tells where it found credentials, at each start
+    configure(log_format, "DEBUG" if verbose else "INFO")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -185,6 +186,7 @@ def command(
                 seal_lateness_s=seal_lateness if seal or (seal is None and not until_idle) else None,
                 failpoint=_failpoint(worker),
                 log_level="DEBUG" if verbose else "INFO",
+                log_format=log_format,
             )
             for worker in range(workers)
         ]

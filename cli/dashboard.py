@@ -1,5 +1,6 @@
 """`headrace dashboard`: a page that shows whether data is about to be lost. Needs Kafka and S3 only."""
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,16 +9,19 @@ from importlib.resources import files
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
+from headrace.archiver.logged import configure, fields
 from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.thresholds import Thresholds
 
 from .dashboard_data import page_json
 from .lag_thresholds import thresholds_of, thresholds_options
 from .looks import make_looker
-from .options import archive_option, kafka_option
+from .options import archive_option, kafka_option, log_format_option
 from .servers import open_store, reported_errors
 from .serving import Address, Page, address_option, allow_host_option, serving
+
+log = logging.getLogger("headrace.oncall")
 
 DEFAULT_LISTEN = "127.0.0.1:8477"
 DEFAULT_EVERY_S = 10.0
@@ -45,6 +49,7 @@ _FILES = {
     help="Look so often: seconds.",
 )
 @thresholds_options
+@log_format_option
 def command(
     kafka: str,
     archive_url: str,
@@ -57,6 +62,7 @@ def command(
     critical_behind: float,
     critical_loss: float,
     max_transaction: float,
+    log_format: str,
 ) -> None:
     """Serve a page for people: is data about to be lost, where, why, and what to do.
 
@@ -71,6 +77,7 @@ def command(
     headrace dashboard                       # then open http://127.0.0.1:8477
     headrace dashboard --listen 0.0.0.0:8477 --allow-host archive.internal
     """
+    configure(log_format, "INFO")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
@@ -89,7 +96,7 @@ def command(
             stop=stop,
         ) as at,
     ):
-        click.echo(f"the page is at {at.url}", err=True)
+        log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
         stop.wait()
 
 

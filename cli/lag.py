@@ -5,7 +5,7 @@ import time
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.oncall.gather import NoSuchTopic
 from headrace.archiver.oncall.status import EXIT_CODES, Status
 from headrace.replay.errors import RequestRefused, named

@@ -9,7 +9,7 @@ from headrace.archiver.oncall.rules import SILENT_S, Finding, spoken
 from headrace.archiver.oncall.status import Status
 from headrace.replay.errors import RequestRefused
 
-from .log import table
+from .tables import table
 
 TOPIC_HEADINGS = ("topic", "state", "partitions", "behind", "age", "loss in", "caught up", "workers", "note")
 HEADINGS = (

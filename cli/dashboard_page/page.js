@@ -255,6 +255,7 @@ function draw() {
   drawTopics(s);
   drawRest(s);
   document.body.dataset.drawn = String(s.at_ms);
+  performance.mark("drawn");
 }
 
 function tick() {
