@@ -1,6 +1,6 @@
 """Seconds to loss against the truth: what was predicted at each look, and when Kafka really deleted the record.
 
-`PYTHONPATH=src:tests python -m loss_truth` measures it at length and prints the figures of docs/seconds-to-loss.md.
+`PYTHONPATH=src:tests python -m loss_truth` measures it at length and prints the figures of docs/runbook/losing-data.md.
 """
 
 import os
@@ -74,7 +74,15 @@ class _LogStart:
         self._thread.join()
 
 
-def follow(servers: Servers, config: Mapping[str, str], *, for_s: float, bytes_per_s: int, burst_s: float = 0) -> Truth:
+def follow(
+    servers: Servers,
+    config: Mapping[str, str],
+    *,
+    for_s: float,
+    bytes_per_s: int,
+    burst_s: float = 0,
+    settle_s: float = SETTLE_S,
+) -> Truth:
     """Write to a topic of which nothing is archived, look each second or so, and compare with what Kafka does.
 
     `burst_s`: after so long write three times as fast.
@@ -87,7 +95,7 @@ def follow(servers: Servers, config: Mapping[str, str], *, for_s: float, bytes_p
     told: list[tuple[float, int, float]] = []
     truth = Truth()
     try:
-        time.sleep(SETTLE_S)
+        time.sleep(settle_s)
         end = time.monotonic() + for_s
         while time.monotonic() < end:
             status = looker.look()
