@@ -70,7 +70,7 @@ def write_canaries(servers: Servers, topic: str, count: int) -> None:
 def test_no_payload_and_no_secret_is_written(servers: Servers, tmp_path: Path) -> None:
     """Canaries in values, keys, headers and credentials; archivers that succeed, fail and are refused, at every level.
 
-    Nothing that any process wrote has one: logs, metrics, the page, lag in all its forms, heartbeats in Kafka.
+    Nothing that any process wrote has one: logs, metrics, the page, lag in all its forms.
     """
     archive, topic = Archive(servers), servers.new_topic(1)
     write_canaries(servers, topic, 40)
