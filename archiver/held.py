@@ -63,6 +63,11 @@ class Held:
         self.end, self.gaps = self.start, []
         self.again_from = offset if offset < self.start else None
 
+    @property
+    def reads_from(self) -> int:
+        """The next offset to read: behind what was taken, or where offsets are read again."""
+        return self.end if self.taken or self.again_from is None else self.again_from
+
     def committed(self) -> None:
         """Note that all that was taken is in the log."""
         self.start, self.unseen, self.again_from = self.end, False, None

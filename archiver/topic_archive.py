@@ -164,12 +164,15 @@ class TopicArchive:
         if not close_older_incarnation(self._log, topic_id, self._entry, self._id_now):
             return None
         state = self._log.state
-        unseen = [TopicPartition(self.topic, p) for p in partitions if state.newest(p, topic_id) is None]
-        ranges = self._source.log_ranges(unseen) if unseen else {}
+        newest = {partition: state.newest(partition, topic_id) for partition in partitions}
+        asked = [TopicPartition(self.topic, p) for p, at in newest.items() if at is None or at.blind]
+        ranges = self._source.log_ranges(asked) if asked else {}
         log_starts = {partition.partition: low for partition, (low, _) in ranges.items()}
-        for partition in partitions:
-            self.held[partition] = held_at(state.newest(partition, topic_id), log_starts.get(partition, 0))
-        return {p: Start(self.held[p].start, self.held[p].epoch) for p in partitions}
+        for partition, at in newest.items():
+            held = self.held[partition] = held_at(at, log_starts.get(partition, 0))
+            if at is not None and at.blind:
+                held.read_again(max(at.origin, log_starts[partition]))
+        return {p: Start(held.reads_from, held.epoch) for p in partitions for held in [self.held[p]]}
 
     # -- what comes from Kafka ---------------------------------------------------------------------------------------
 

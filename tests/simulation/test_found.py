@@ -114,6 +114,37 @@ def test_records_in_the_place_of_markers_are_another_history(calm: Calm) -> None
     assert calm.lineages() == [(0, 0, 4), (1, 3, 7)]
 
 
+@pytest.mark.parametrize("what", ["aborted", "unreadable"])
+def test_a_cut_behind_offsets_without_a_record_is_seen(calm: Calm, what: str) -> None:
+    """Nothing that was read had a leader epoch to compare; a restart reads it again, and finds records in its place."""
+    if what == "aborted":
+        calm.write(2, txn=1)
+        calm.partition.decide(1, commit=False)
+    else:
+        for _ in range(3):
+            calm.partition.append(calm.world.events.record()._replace(unreadable=True))
+    calm.run()
+    assert calm.lineages() == [(0, 0, 3)]
+    calm.partition.truncate(0)
+    calm.partition.log.slots.clear()
+    calm.write(5)
+    calm.restart()
+    calm.run()
+    assert calm.lineages() == [(0, 0, 3), (1, 0, 5)]
+
+
+def test_offsets_without_a_record_go_on_as_they_are(calm: Calm) -> None:
+    """Read again, aborted records are still no records, also where retention has taken some meanwhile."""
+    calm.write(4, txn=1)
+    calm.partition.decide(1, commit=False)
+    calm.run()
+    calm.partition.retain(2)
+    calm.write(2)
+    calm.restart()
+    calm.run()
+    assert calm.lineages() == [(0, 0, 7)]
+
+
 def test_a_cut_that_retention_hides_from_kafka_itself_is_let_pass(calm: Calm) -> None:
     """What was read before a truncation and what came after it in one span: nobody could know, and nothing is lost."""
     calm.write(1)
