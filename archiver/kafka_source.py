@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from .clock import Clock
@@ -232,7 +232,11 @@ class KafkaSource:
     def _problem(self, message: Message, error: KafkaError) -> list[SourceEvent]:
         topic, partition = message.topic(), message.partition()
         if error.code() in OFFSET_LOST and topic is not None and partition is not None:
-            return [OffsetLost(TopicPartition(topic, partition), error.str())]
+            lost = TopicPartition(topic, partition)
+            if lost in self._unvalidated and error.code() != KafkaError._LOG_TRUNCATION:
+                self._stand_at_end(lost)
+                return []
+            return [OffsetLost(lost, error.str())]
         if (topic, partition) in self._unvalidated and error.code() not in FENCED:
             return []
         if error.code() == KafkaError._PARTITION_EOF:
@@ -276,6 +280,17 @@ class KafkaSource:
             self._unvalidated.pop(partition, None)
             if start.leader_epoch >= 0 and start.offset > 0:
                 self._unvalidated[partition] = start
+
+    def _stand_at_end(self, partition: TopicPartition) -> None:
+        """Assign a partition anew that was out of range before its epoch was compared, at an offset that is there.
+
+        The seek that compares is still to come; only it tells where the histories part, and it needs a partition that
+        is being fetched.
+        """
+        again = KafkaPartition(partition.topic, partition.partition)
+        self._consumer.incremental_unassign([again])
+        again.offset = OFFSET_END
+        self._consumer.incremental_assign([again])
 
     def _forget(self, partitions: Collection[KafkaPartition]) -> None:
         for partition in partitions:
