@@ -79,7 +79,7 @@ class Shipper:
         self._held: list[Place] = []  # read, but not taken by a full librdkafka
         self._parking = Parking(retry_s=topic_retry_s, monotonic=monotonic)
         self._window = Window()  # each producer has its own: reports of an earlier producer change nothing
-        self._look = TopicLook(None)
+        self._look = TopicLook(None, lambda: True)
         self._wake: SimpleQueue[None] = SimpleQueue()
         self.idle = False  # whether it sleeps until nudge()
         self._quiet_until = float("-inf")
@@ -301,7 +301,7 @@ class Shipper:
         told = {"error_cb": self._noticed, "on_delivery": reported, "delivery.report.only.error": True}
         producer = self._make_producer(config | told)
         forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
-        self._producer, self._look = producer, TopicLook(producer)
+        self._producer, self._look = producer, TopicLook(producer, lambda: bool(self._stop))
         self._failed = None
 
     def _drop_producer(self) -> None:

@@ -4,6 +4,7 @@ Asked before librdkafka has any records of a topic: it would keep those of a mis
 acknowledgement of all others (see window.py). When the brokers don't tell, the records are handed over all the same.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -19,14 +20,16 @@ TOPIC_ERRORS = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
     }
 )
-_METADATA_S = 1.0
+_ASK_S = 0.1  # at once, so that a shipper which is to stop does so soon
+_ASK_TIMES = 10
 
 
 class TopicLook:
     """One producer's view of its topics."""
 
-    def __init__(self, producer: Any) -> None:
+    def __init__(self, producer: Any, stopping: Callable[[], bool]) -> None:
         self._producer = producer
+        self._stopping = stopping
         self._asking = True
         self.there: set[str] = set()
         """Topics that the producer may be given records of."""
@@ -35,14 +38,16 @@ class TopicLook:
 
     def missing(self, topic: str) -> KafkaError | None:
         """Ask the brokers why a topic cannot be written to; None: it can, or they don't tell within a second."""
-        if not self._asking:
-            return None
-        try:
-            error = self._producer.list_topics(topic, _METADATA_S).topics[topic].error
-        except (KafkaException, KeyError):
-            self._asking = False  # once a producer is enough: it may be an outage
-            return None
-        return error if error is not None and error.code() in TOPIC_ERRORS else None
+        for _ in range(_ASK_TIMES if self._asking else 0):
+            try:
+                error = self._producer.list_topics(topic, _ASK_S).topics[topic].error
+            except (KafkaException, KeyError):
+                if self._stopping():
+                    return None
+            else:
+                return error if error is not None and error.code() in TOPIC_ERRORS else None
+        self._asking = False  # once a producer is enough: it may be an outage
+        return None
 
     def publish_schema(self, record: Record, on_delivery: Any) -> bool:
         """Publish a type's schema once a producer, best effort: nothing waits for it. Return whether that began."""
