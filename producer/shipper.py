@@ -24,7 +24,7 @@ from .letter import Letter, refused
 from .parking import Parking
 from .queues import Queue
 from .record import Record
-from .topic_look import TOPIC_ERRORS, TopicLook
+from .topic_look import TOPIC_ERRORS, NotTold, TopicLook
 from .window import Place, Window
 
 _BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
@@ -79,7 +79,7 @@ class Shipper:
         self._held: list[Place] = []  # read, but not taken by a full librdkafka
         self._parking = Parking(retry_s=topic_retry_s, monotonic=monotonic)
         self._window = Window()  # each producer has its own: reports of an earlier producer change nothing
-        self._look = TopicLook(None, lambda: True)
+        self._look = TopicLook(None)
         self._wake: SimpleQueue[None] = SimpleQueue()
         self.idle = False  # whether it sleeps until nudge()
         self._quiet_until = float("-inf")
@@ -179,7 +179,7 @@ class Shipper:
         """Hand a batch to librdkafka; return whether any record was taken. The loop is the shipper's hot path."""
         taken = False
         produce, on_their_way = self._producer.produce, self._window.records
-        published, parked, there = self._look.published, self._parking.until, self._look.there
+        published, there = self._look.published, self._look.there
         if batch:
             self._highest = max(self._highest, batch[-1][0])  # those that are held back will follow
             if not on_their_way:
@@ -187,11 +187,15 @@ class Shipper:
         for index, place in enumerate(batch):
             position, record = place
             topic, key, value, timestamp_ms, _, schema_text, _ = record
-            if topic not in there:
-                self._look_for(topic)
-                if topic in parked:
+            try:
+                if topic not in there and self._parks(topic):
                     self._parking.park(place)
                     continue
+                if schema_text not in published:
+                    self.schemas_failed += not self._look.publish_schema(record, self._schema_delivered)
+            except NotTold:
+                self._held = batch[index:]
+                return taken
             if 0 <= self._single_until < position:
                 # The refused batch is through: once nothing is on its way, a new producer makes full batches again.
                 self._held = batch[index:]
@@ -200,8 +204,6 @@ class Shipper:
                     self._failed = "back to full batches"
                     self._single_until = -1
                 return taken
-            if schema_text not in published:
-                self.schemas_failed += not self._look.publish_schema(record, self._schema_delivered)
             try:
                 produce(topic, value, key, -1, None, None, timestamp_ms)  # keywords would cost more than the call
             except BufferError:
@@ -216,15 +218,16 @@ class Shipper:
             taken = True
         return taken
 
-    def _look_for(self, topic: str) -> None:
-        """Park a topic that is not there before librdkafka has its records."""
+    def _parks(self, topic: str) -> bool:
+        """Whether a topic's records are to be parked: it is looked for before librdkafka has any. Raises NotTold."""
         if topic in self._parking.until:
-            return
+            return True
         error = self._look.missing(topic)
         if error is None:
             self._look.there.add(topic)
-        else:
-            self._wait_for(topic, error)
+            return False
+        self._wait_for(topic, error)
+        return True
 
     def _wait_for(self, topic: str, error: KafkaError) -> None:
         self._noted(f"topic {topic}: {error.str()}; its events wait in the queue")
@@ -301,7 +304,7 @@ class Shipper:
         told = {"error_cb": self._noticed, "on_delivery": reported, "delivery.report.only.error": True}
         producer = self._make_producer(config | told)
         forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
-        self._producer, self._look = producer, TopicLook(producer, lambda: bool(self._stop))
+        self._producer, self._look = producer, TopicLook(producer)
         self._failed = None
 
     def _drop_producer(self) -> None:

@@ -1,10 +1,10 @@
 """What a producer's brokers say of topics, and the publishing of schemas beside the events.
 
 Asked before librdkafka has any records of a topic: it would keep those of a missing one for seconds, and with them the
-acknowledgement of all others (see window.py). When the brokers don't tell, the records are handed over all the same.
+acknowledgement of all others (see window.py). Until the brokers tell, nothing is handed over: without knowing the
+topic's partitions, librdkafka could not send it either.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -20,45 +20,42 @@ TOPIC_ERRORS = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
     }
 )
-_ASK_S = 0.1  # at once, so that a shipper which is to stop does so soon
-_ASK_TIMES = 10
+_ASK_S = 0.1  # short, so that a shipper which is to stop does so soon
+
+
+class NotTold(Exception):
+    """The brokers did not answer; ask again."""
 
 
 class TopicLook:
     """One producer's view of its topics."""
 
-    def __init__(self, producer: Any, stopping: Callable[[], bool]) -> None:
+    def __init__(self, producer: Any) -> None:
         self._producer = producer
-        self._stopping = stopping
-        self._asking = True
         self.there: set[str] = set()
         """Topics that the producer may be given records of."""
         self.published: set[str] = set()
         """The texts of the schemas that this producer published, or tried to."""
 
     def missing(self, topic: str) -> KafkaError | None:
-        """Ask the brokers why a topic cannot be written to; None: it can, or they don't tell within a second."""
-        for _ in range(_ASK_TIMES if self._asking else 0):
-            try:
-                error = self._producer.list_topics(topic, _ASK_S).topics[topic].error
-            except (KafkaException, KeyError):
-                if self._stopping():
-                    return None
-            else:
-                return error if error is not None and error.code() in TOPIC_ERRORS else None
-        self._asking = False  # once a producer is enough: it may be an outage
-        return None
+        """Ask the brokers why a topic cannot be written to; None: it can. Raises NotTold."""
+        try:
+            error = self._producer.list_topics(topic, _ASK_S).topics[topic].error
+        except (KafkaException, KeyError):
+            raise NotTold(topic) from None
+        return error if error is not None and error.code() in TOPIC_ERRORS else None
 
     def publish_schema(self, record: Record, on_delivery: Any) -> bool:
-        """Publish a type's schema once a producer, best effort: nothing waits for it. Return whether that began."""
-        self.published.add(record.schema_text)
-        if not record.schema_text:
-            return True  # of a spool whose copy of it was damaged
-        if self.missing(SCHEMAS_TOPIC) is not None:
-            return False
-        value, key = record.schema_text.encode(), record.fingerprint
+        """Publish a type's schema once a producer, best effort: nothing waits for its delivery. Return whether that
+        began. Raises NotTold.
+        """
+        text = record.schema_text
+        missing = bool(text) and self.missing(SCHEMAS_TOPIC) is not None
+        self.published.add(text)
+        if not text or missing:
+            return not missing  # without a text, it is of a spool whose copy of it was damaged
         try:
-            self._producer.produce(SCHEMAS_TOPIC, value=value, key=key, on_delivery=on_delivery)
+            self._producer.produce(SCHEMAS_TOPIC, value=text.encode(), key=record.fingerprint, on_delivery=on_delivery)
         except (BufferError, KafkaException):
             return False
         return True

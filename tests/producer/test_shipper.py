@@ -202,7 +202,7 @@ def test_a_missing_topic_parks_its_records_alone(how: str) -> None:
 
 def test_a_missing_topic_is_known_before_it_holds_others_up() -> None:
     """librdkafka keeps records of a topic that may still come for seconds, and is not empty until then: so the shipper
-    asks first, and gives it none. Brokers that do not answer are not asked again by this producer."""
+    asks first, and gives it none."""
     rig = Rig()
     rig.broker.missing = lambda topic: KafkaError(KafkaError._UNKNOWN_TOPIC) if topic == "a" else None
     rig.broker.decide = lambda topic, _: HOLD if topic == "a" else None
@@ -214,12 +214,21 @@ def test_a_missing_topic_is_known_before_it_holds_others_up() -> None:
     rig.broker.decide = lambda *_: None
     rig.run(20)
     assert rig.shipper.acked == 2
-    silent = Rig()
-    silent.broker.silent = True
-    silent.put(*numbers(3))
-    silent.put(*numbers(3), topic="b")
-    silent.run(2)
-    assert silent.bodies() == silent.bodies("b") == numbers(3)
+
+
+def test_nothing_is_handed_over_until_the_brokers_answer() -> None:
+    """Without metadata librdkafka could not send either; once they tell, all is delivered in order, schemas first."""
+    rig = Rig()
+    rig.broker.silent = True
+    rig.put(*numbers(3), topic="a")
+    rig.put(*numbers(3), topic="b")
+    rig.run(5)
+    assert len(rig.broker.producers[0]) == 0
+    rig.broker.silent = False
+    rig.run()
+    assert rig.bodies("a") == rig.bodies("b") == numbers(3)
+    assert len(rig.bodies(SCHEMAS_TOPIC)) == 2
+    assert len(rig.broker.producers) == 1
 
 
 def test_steady_traffic_is_acknowledged_within_a_window() -> None:
