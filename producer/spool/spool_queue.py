@@ -9,7 +9,7 @@ import itertools
 import mmap
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import forks
@@ -97,8 +97,6 @@ class SpoolQueue:
         )
         self.ack: Callable[[int], None] = self._reader.ack
         """Forget a record that was read."""
-        self.ack_all: Callable[[Iterable[int]], None] = self._reader.ack_all
-        """Forget many records that were read."""
 
     @property
     def folder(self) -> Path:
