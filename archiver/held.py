@@ -78,7 +78,10 @@ def held_at(newest: PartitionState | None, log_start: int) -> Held:
     """Return a partition as it is taken on: at the log's next offset, or at Kafka's log start when it is unseen."""
     if newest is None:
         return Held(0, log_start, log_start, -1, unseen=True)
-    return Held(newest.identity.lineage, newest.next, newest.next, newest.leader_epoch)
+    held = Held(newest.identity.lineage, newest.next, newest.next, newest.leader_epoch)
+    if newest.blind:
+        held.read_again(max(newest.origin, log_start))
+    return held
 
 
 def rows_held(batch: pa.RecordBatch, held: Mapping[int, Held]) -> pa.RecordBatch:

@@ -168,11 +168,8 @@ class TopicArchive:
         asked = [TopicPartition(self.topic, p) for p, at in newest.items() if at is None or at.blind]
         ranges = self._source.log_ranges(asked) if asked else {}
         log_starts = {partition.partition: low for partition, (low, _) in ranges.items()}
-        for partition, at in newest.items():
-            held = self.held[partition] = held_at(at, log_starts.get(partition, 0))
-            if at is not None and at.blind:
-                held.read_again(max(at.origin, log_starts[partition]))
-        return {p: Start(held.reads_from, held.epoch) for p in partitions for held in [self.held[p]]}
+        self.held |= {p: held_at(at, log_starts.get(p, 0)) for p, at in newest.items()}
+        return {p: Start(self.held[p].reads_from, self.held[p].epoch) for p in partitions}
 
     # -- what comes from Kafka ---------------------------------------------------------------------------------------
 
