@@ -200,8 +200,5 @@ def file_context(
 
 def summary(entry: Entry) -> str:
     """Say in a few words what a commit holds."""
-    rows = sum(span.rows + span.quarantined for span in entry.spans)
-    quarantined = sum(span.quarantined for span in entry.spans)
-    size = sum(file.bytes for file in entry.files)
-    text = f"{rows} records of {len(entry.spans)} partitions in {len(entry.files)} files, {size} bytes"
-    return f"{text}, {quarantined} quarantined" if quarantined else text
+    text = f"{entry.records} records of {len(entry.spans)} partitions in {len(entry.files)} files, {entry.size} bytes"
+    return f"{text}, {entry.quarantined} quarantined" if entry.quarantined else text
