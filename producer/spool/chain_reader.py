@@ -173,7 +173,7 @@ class ChainReader:
         base = self._offset - at
         limit, seed = min(len(data), end - base), segment.seed
         schemas, topics, unacked, first = self._schemas, self._topics, self._unacked, expected
-        add, empty = batch.append, ""
+        add, empty, bits = batch.append, "", _LENGTH_BITS
         for _ in range(records_max - len(batch)):
             if at + FRAME_BYTES > limit:
                 break
@@ -203,7 +203,7 @@ class ChainReader:
                 key, value = data[key_at:value_at], data[value_at:next_at]
             text = schemas.get(value[2:10], empty)
             add((position, new_record(Record, (topic, key, value, timestamp_ms, seq, text, empty))))
-            unacked[position] = base + at << 32 | length
+            unacked[position] = base + at << bits | length
             expected += 1
             at = next_at
         self._offset, self._expected = base + at, expected

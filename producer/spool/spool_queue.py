@@ -95,7 +95,7 @@ class SpoolQueue:
             clock_ms=lambda: clock_ns() // 1_000_000,
             age_ms_max=int(limits.age_s_max * 1000),
         )
-        self.ack: Callable[[int], None] = self._reader.ack
+        self.ack: Callable[[int], None] = self._reader.ack  # without a call between: each record takes it
         """Forget a record that was read."""
 
     @property
