@@ -57,23 +57,12 @@ def command(
     headrace dashboard --listen 0.0.0.0:8477 --allow-host archive.internal
     """
     configure(log_format, "INFO")
-    stop = stop_at_signals()
-    with (
-        reported_errors(),
-        showing(
-            kafka,
-            archive_url,
-            group,
-            topics,
-            thresholds,
-            at=listen_at,
-            host_names=allow_hosts,
-            every_s=every,
-            stop=stop,
-        ) as at,
-    ):
-        log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
-        stop.wait()
+    with reported_errors():
+        stop = stop_at_signals()  # within: reported_errors takes SIGTERM for itself
+        watched = (kafka, archive_url, group, topics, thresholds)
+        with showing(*watched, at=listen_at, host_names=allow_hosts, every_s=every, stop=stop) as at:
+            log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
+            stop.wait()
 
 
 @contextmanager

@@ -386,12 +386,18 @@ def test_bytes_run_out_too(servers: Servers, small: SmallArchive, lag: Lag) -> N
     write(servers, kept.topic, 0, 5000)
     found = by_partition(lag("--topic", kept.topic, "--json"))[0]
     assert found["loss_by"] == "bytes"
-    assert found["seconds_to_loss"] > 60
+    assert found["seconds_to_loss"] > 0  # 640,000 bytes of room, at the rate of a moment ago
 
 
 @pytest.mark.servers
-def test_without_s3_kafka_says_how_far_the_archive_is(servers: Servers, small: SmallArchive, lag: Lag) -> None:
-    """The group's committed offsets stand in, marked as such; the exit code still says that S3 is silent."""
+@pytest.mark.parametrize("falls_silent", ["at once", "in the middle"])
+def test_without_s3_kafka_says_how_far_the_archive_is(
+    servers: Servers, small: SmallArchive, lag: Lag, falls_silent: str
+) -> None:
+    """The group's committed offsets stand in, marked as such; the exit code still says that S3 is silent.
+
+    So too when it answers who is archived, and then no more.
+    """
     write(servers, small.topic, 0, 5)
     group = f"g-{small.topic}"
     consumer = Consumer({"bootstrap.servers": servers.kafka, "group.id": group})
@@ -399,8 +405,9 @@ def test_without_s3_kafka_says_how_far_the_archive_is(servers: Servers, small: S
     consumer.commit(offsets=[TopicPartition(small.topic, 0, 3, said)], asynchronous=False)
     consumer.close()
 
-    def fault(_operation: str, _key: str) -> None:
-        raise StoreUnreachable("credentials have expired")
+    def fault(operation: str, _key: str) -> None:
+        if falls_silent == "at once" or operation != "list":
+            raise StoreUnreachable("credentials have expired")
 
     small.memory.fault = fault
     result = lag("--topic", small.topic, "--json", "--group", group)
