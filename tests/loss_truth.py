@@ -79,10 +79,11 @@ def _spread(which: str, told: list[Foretold]) -> str:
         return f"{which}none"
     early = [each.early_s for each in told]
     late = sum(each < 0 for each in early)
-    ahead = statistics.median(each.ahead_s for each in told)
+    ahead, middle = statistics.median(each.ahead_s for each in told), statistics.median(early)
     return (
-        f"{which}{len(early)} predictions, {ahead:.0f} s ahead in the middle: {late} too late; too early by {min(early):.1f} s at least, {statistics.median(early):.1f} s in the middle, "
-        f"{max(early):.1f} s at most; for each second ahead {_shares(told)}"
+        f"{which}{len(early)} predictions, {ahead:.0f} s ahead in the middle: {late} too late; too early by "
+        f"{min(early):.1f} s at least, {middle:.1f} s in the middle, {max(early):.1f} s at most; for each second ahead "
+        f"{_shares(told)}"
     )
 
 
