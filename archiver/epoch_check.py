@@ -1,4 +1,4 @@
-"""Has the client compare leader epochs before a partition is read on: a log may be another history than the archived one.
+"""Has the client compare leader epochs before a partition is read on: its log may be another history than the archive.
 
 librdkafka asks the broker whether an offset and its epoch belong to the log's history (KIP-320) after a seek, not after
 an assign; a seek fails until the assigned partition is being fetched; and it can be overtaken: by an answer that the
