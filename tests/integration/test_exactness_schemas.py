@@ -14,9 +14,7 @@ pytestmark = pytest.mark.servers
 TIMEOUT_S = 240.0  # so long that a busy machine's slowness is not taken for it
 
 
-def test_published_schemas_are_read_without_waiting_for_more(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_published_schemas_are_read_without_waiting_for_more(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """The read ends at the topic's end: a worker that meets an unknown schema does not stand still for the time-out."""
     topic = publish_schemas(servers)
     monkeypatch.setattr("headrace.archiver.schema_source.READ_TIMEOUT_S", TIMEOUT_S)
