@@ -46,7 +46,7 @@ def must(finished: Finished) -> Finished:
 
 
 def test_times_of_a_zone_choose_records(servers: Servers, tmp_path: Path) -> None:
-    """Ten to eleven in Berlin is nine to ten in UTC: the first millisecond is in, the end is not, whatever the order."""
+    """Ten to eleven in Berlin is nine to ten in UTC: the first millisecond is in, the end is not, in any order."""
     topic, archive = servers.new_topic(2, ANY_TIME), Archive(servers)
     begin, end = NINE_UTC_MS, NINE_UTC_MS + HOUR_MS
     produced(servers, topic, [end, begin, begin - 1, end - 1, begin + 7, begin - HOUR_MS, end + 1, begin, end - 1, 1])
