@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from headrace.schemas.kafka_trouble import refusal_text
+
 from .source import SourceError, TopicPartition
 
 REQUEST_TIMEOUT_S = 10.0
@@ -52,11 +54,9 @@ def committed_offsets(
                 if each.offset >= 0:
                     found[TopicPartition(each.topic, each.partition)] = Committed(each.offset, each.metadata or "")
     except KafkaException as error:
-        address, reason = settings["bootstrap.servers"], error.args[0].str()
-        raise SourceError(
-            f"asking for the offsets of group {group} of Kafka at {address}: {reason}; is the address right, and is "
-            "Kafka up?"
-        ) from error
+        address, reason = settings["bootstrap.servers"], error.args[0]
+        told = refusal_text(reason) or f"{reason.str()}; is the address right, and is Kafka up?"
+        raise SourceError(f"asking for the offsets of group {group} of Kafka at {address}: {told}") from error
     finally:
         consumer.close()
     return found

@@ -20,6 +20,8 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
+from headrace.schemas.kafka_trouble import refusal_text
+
 from .kafka_metadata import CONSUMER_ONLY
 from .source import SourceError, TopicPartition
 
@@ -213,6 +215,5 @@ class KafkaAdmin:
         return found
 
     def _error(self, doing: str, reason: KafkaError) -> SourceError:
-        return SourceError(
-            f"{doing} of Kafka at {self._bootstrap}: {reason.str()}; is the address right, and is Kafka up?"
-        )
+        told = refusal_text(reason) or f"{reason.str()}; is the address right, and is Kafka up?"
+        return SourceError(f"{doing} of Kafka at {self._bootstrap}: {told}")

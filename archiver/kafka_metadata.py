@@ -6,6 +6,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from headrace.schemas.kafka_trouble import KafkaTrouble, refusal_text
+
 from .source import SourceError
 
 REQUEST_TIMEOUT_S = 30.0
@@ -13,8 +15,8 @@ FIRST_CONTACT_TIMEOUT_S = 8.0
 
 # Settings that mean nothing to an admin client, which would warn about each.
 CONSUMER_ONLY = (
-    *("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.", "queued."),
-    *("fetch.", "check.", "allow."),
+    *("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.auto.", "queued."),
+    *("enable.partition.", "fetch.", "check.", "allow."),
 )
 
 
@@ -26,8 +28,10 @@ class KafkaMetadata:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._bootstrap = str(config["bootstrap.servers"])
-        settings: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
+        self._trouble = KafkaTrouble()
+        settings: dict[str, Any] = {"log_level": 0}
         settings.update({name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)})
+        settings["error_cb"] = self._trouble
         self._admin = AdminClient(settings)
 
     def topics(self) -> dict[str, int]:
@@ -62,4 +66,13 @@ class KafkaMetadata:
     def _error(self, doing: str, error: KafkaException) -> SourceError:
         reason = error.args[0]
         text = reason.str() if isinstance(reason, KafkaError) else str(error)
-        return SourceError(f"{doing} of Kafka at {self._bootstrap}: {text}; is the address right, and is Kafka up?")
+        self._admin.poll(0)  # serves error_cb
+        refused = self._trouble.refusal() or (refusal_text(reason) if isinstance(reason, KafkaError) else None)
+        if refused:
+            return SourceError(f"{doing} of Kafka at {self._bootstrap}: {refused}")
+        # A broker that refuses a client's certificate, or another protocol, just closes the connection.
+        return SourceError(
+            f"{doing} of Kafka at {self._bootstrap}: {text}; is the address right, and is Kafka up? If so, is it the "
+            "listener that security.protocol says, and does it trust the client's certificate "
+            "(ssl.certificate.location) where it demands one?"
+        )

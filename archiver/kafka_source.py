@@ -12,6 +12,8 @@ from typing import Any, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from headrace.schemas.kafka_trouble import DENIED, DENIED_ADVICE, refusal_text
+
 from .clock import Clock
 from .epoch_check import EpochCheck, at_start
 from .kafka_admin import KafkaAdmin
@@ -42,6 +44,7 @@ OFFSET_LOST = {
 }
 # What fences a static member comes wrapped as _FATAL; the client knows no other fatal error of a consumer.
 FENCED = {KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
+DENIED_AGAIN_S = 60.0
 REJOIN_S_MAX = 90.0  # several session timeouts
 # Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
 PASSING = {
@@ -108,6 +111,7 @@ class KafkaSource:
         self._assignee = assignee
         self._warn = warn
         self._warned: set[str] = set()
+        self._denied_s: dict[str, float] = {}  # when each denial was told
         # A name that begins with ^ is a pattern to librdkafka.
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._clock = clock
@@ -234,11 +238,22 @@ class KafkaSource:
             self._warn_once(f"Kafka at {self._bootstrap}: {error.str()}")
             return []
         where = f"{topic}/{partition}" if topic else self._bootstrap
+        if error.code() in DENIED:
+            # The client goes on asking, so it goes on where it was once it is allowed again: nothing is skipped.
+            self._denied(f"consuming {where}: {error.str()}; {DENIED_ADVICE}. Nothing is lost while Kafka keeps it")
+            return []
         raise SourceError(f"consuming {where}: {error.str()} ({error.name()}); check the topic, the rights, the broker")
 
     def _on_error(self, error: KafkaError) -> None:
         if not error.fatal():
-            self._warn_once(f"Kafka at {self._bootstrap}: {error.str()}")
+            self._warn_once(f"Kafka at {self._bootstrap}: {refusal_text(error) or error.str()}")
+
+    def _denied(self, text: str) -> None:
+        """Say what is not allowed: now and each DENIED_AGAIN_S, for as long as it lasts."""
+        now = self._clock.monotonic()
+        if now - self._denied_s.get(text, -DENIED_AGAIN_S) >= DENIED_AGAIN_S:
+            self._denied_s[text] = now
+            self._warn(text)
 
     def _warn_once(self, text: str) -> None:
         if text not in self._warned:

@@ -34,6 +34,7 @@ from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
 from .dashboard import DEFAULT_EVERY_S, showing
+from .kafka_settings import kafka_settings
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
 from .servers import stop_at_signals
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
@@ -160,17 +161,17 @@ def command(
     configure(log_format, "DEBUG" if verbose else "INFO")
     stop = stop_at_signals()
     clock = SystemClock(stop)
-    kafka_settings: dict[str, Any] = {"bootstrap.servers": kafka}
+    settings_of_kafka = kafka_settings(kafka)
     try:
         store = S3Store(archive_url)
         check_store(S3Store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
-        metadata = KafkaMetadata(kafka_settings)
+        metadata = KafkaMetadata(settings_of_kafka)
         present = metadata.topics()
         settings = _settings(present, topics, raw_topics, kafka)
-        done = _until_idle(kafka_settings, store, present, settings, clock) if until_idle else None
+        done = _until_idle(settings_of_kafka, store, present, settings, clock) if until_idle else None
         configs = [
             ArchiverConfig(
-                kafka=kafka_settings,
+                kafka=settings_of_kafka,
                 archive_url=archive_url,
                 topics=settings,
                 group=group,
@@ -252,22 +253,25 @@ def _settings(
     for topic in (*topics, *raw_topics):
         if topic not in present:
             names = ", ".join(sorted(present)) or "none at all"
-            fail(f"topic {topic!r} does not exist in Kafka at {kafka}; there are: {names}", EXIT_USAGE)
+            fail(
+                f"topic {topic!r} does not exist in Kafka at {kafka}, or this user may not see it; there are: {names}",
+                EXIT_USAGE,
+            )
     if both := set(topics) & set(raw_topics):
         fail(f"topic {both.pop()!r} is named by --topic and by --raw; choose one", EXIT_USAGE)
     return (*(TopicSettings(t) for t in topics), *(TopicSettings(t, format="raw") for t in raw_topics))
 
 
 def _until_idle(
-    kafka_settings: dict[str, Any],
+    settings_of_kafka: dict[str, Any],
     store: ObjectStore,
     present: dict[str, int],
     settings: tuple[TopicSettings, ...],
     clock: SystemClock,
 ) -> UntilIdle:
     partitions = {topic.topic: present[topic.topic] for topic in settings}
-    positions = KafkaAdmin(kafka_settings, pause=clock.pause, monotonic=clock.monotonic)
-    return UntilIdle(KafkaMetadata(kafka_settings), positions, store, partitions, pause=clock.pause)
+    positions = KafkaAdmin(settings_of_kafka, pause=clock.pause, monotonic=clock.monotonic)
+    return UntilIdle(KafkaMetadata(settings_of_kafka), positions, store, partitions, pause=clock.pause)
 
 
 def _failpoint(worker: int) -> tuple[str, int, int] | None:

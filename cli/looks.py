@@ -11,6 +11,8 @@ from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.schemas.catalog import AUDIT_TOPIC, builtin
 from headrace.schemas.frame import Decoder
 
+from .kafka_settings import kafka_settings
+
 
 def make_looker(
     kafka: str,
@@ -23,7 +25,7 @@ def make_looker(
     with_news: bool = False,
 ) -> Looker:
     """Return what looks at one cluster and one archive."""
-    settings = {"bootstrap.servers": kafka}
+    settings = kafka_settings(kafka)
     gatherer = Gatherer(
         settings,
         store,

@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "produce": ("produce", "Log events of one type from JSON lines on stdin."),
     "spool": ("spool", "Show what waits in a spool folder, whose it is, and what is damaged."),
     "ship": ("ship", "Deliver a spool folder to Kafka, from a process of its own."),
+    "kafka": ("kafka", "Print the rights that each role needs in Kafka."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
     "dashboard": ("dashboard", "Serve a page that shows whether data is about to be lost."),

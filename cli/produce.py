@@ -4,8 +4,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 import click
 
@@ -16,6 +16,7 @@ from headrace.schemas import Event, InvalidEvent
 from headrace.schemas.classes import event_classes
 from headrace.schemas.from_json import event_from_json
 
+from .kafka_settings import kafka_extra
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail, kafka_option
 
 _EXIT_INTERRUPTED = 130
@@ -60,10 +61,13 @@ def command(
     if event_type not in classes:
         fail(f"there is no event type {event_type}; there are {', '.join(sorted(classes))}", EXIT_USAGE)
     target = topic or event_type
-    _check_topic(kafka, target, new_partitions)
+    extra = kafka_extra()
+    _check_topic(kafka, target, new_partitions, extra)
     # What matters of it is in last_error, which is shown at the end.
     logging.getLogger("headrace.producer.librdkafka").setLevel(logging.CRITICAL)
-    log = EventLog(service=service, kafka=kafka, topic=target, when_full="block", block_s_max=timeout_s)
+    log = EventLog(
+        service=service, kafka=kafka, topic=target, kafka_config=extra, when_full="block", block_s_max=timeout_s
+    )
     run = _Run(log, classes[event_type], strict=strict)
     interrupted = False
     try:
@@ -138,12 +142,12 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _check_topic(kafka: str, topic: str, partitions: int | None) -> None:
+def _check_topic(kafka: str, topic: str, partitions: int | None, extra: Mapping[str, Any]) -> None:
     try:
-        if partitions is not None and create_topic(kafka, topic, partitions):
+        if partitions is not None and create_topic(kafka, topic, partitions, kafka_config=extra):
             click.echo(f"created topic {topic} with {partitions} partitions", err=True)
         else:
-            partitions_of(kafka, topic)
+            partitions_of(kafka, topic, kafka_config=extra)
     except UnknownTopic as error:
         fail(str(error), EXIT_USAGE)
     except ValueError as error:

@@ -21,6 +21,7 @@ from headrace.schemas.canonical import fingerprint, load
 from headrace.schemas.catalog import builtin
 from headrace.schemas.errors import SchemaError
 
+from .kafka_settings import kafka_settings
 from .options import EXIT_USAGE, EXIT_WRONG, archive_option, fail
 from .progress import RecordProgress
 from .rewriters import failpoint_of, is_gone, new_ids, writer_name
@@ -133,7 +134,7 @@ def retry_command(
         schemas = ArchiveSchemas(
             store,
             _Texts(_texts(schema_files)),
-            lambda: [] if kafka is None else read_schema_topic({"bootstrap.servers": kafka}, schema_topic),
+            lambda: [] if kafka is None else read_schema_topic(kafka_settings(kafka), schema_topic),
             monotonic=clock.monotonic,
         )
         retry = QuarantineRetry(

@@ -14,6 +14,7 @@ from headrace.replay.line_file import LineFile
 from headrace.replay.replay_plan import ReplayPlan
 from headrace.replay.transform import Transform
 
+from .kafka_settings import kafka_settings
 from .options import EXIT_USAGE, archive_option
 from .replay_options import ALLOWANCES, Request, allowance_options, selection_of, selection_options
 from .replay_planning import kept_plan, plan_of, show_plan, show_refused
@@ -92,7 +93,7 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
     with reported_errors():
         options["topics"] = topics
         servers = options["target_kafka"]
-        kafka = None if servers is None else {"bootstrap.servers": servers}
+        kafka = None if servers is None else kafka_settings(servers)
         allow = Allowances(
             **{name.replace("-", "_"): options[f"allow_{name.replace('-', '_')}"] for name in ALLOWANCES}
         )

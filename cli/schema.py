@@ -17,6 +17,7 @@ from headrace.schemas.release import release
 from headrace.schemas.rules import Violation
 from headrace.schemas.shapes import own_fields
 
+from .kafka_settings import kafka_extra
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail, kafka_option
 
 _folder_option = click.option(
@@ -162,7 +163,7 @@ def publish_folder(folder: Path | None, kafka: str) -> None:
     read = _read(folder)
     try:
         texts = read.texts()
-        created = publish(kafka, texts)
+        created = publish(kafka, texts, kafka_config=kafka_extra())
     except KafkaUnreachable as error:
         fail(str(error), EXIT_SERVER)
     except SchemaError as error:
@@ -204,7 +205,7 @@ def _compared(folder: SchemaFolder, elsewhere: list[tuple[str, str]]) -> list[Vi
 def _in_kafka(kafka: str) -> list[tuple[str, str]]:
     """Return what is published to Kafka."""
     try:
-        return [(f"Kafka's {key.hex()}", text) for key, text in read_published(kafka)]
+        return [(f"Kafka's {key.hex()}", text) for key, text in read_published(kafka, kafka_config=kafka_extra())]
     except UnknownTopic:
         return []  # nothing was published yet
     except KafkaUnreachable as error:

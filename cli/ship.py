@@ -1,7 +1,6 @@
 """`headrace ship DIR`: delivers what apps have in a spool folder to Kafka, as a process of its own."""
 
 import functools
-import json
 import logging
 import os
 import signal
@@ -17,11 +16,13 @@ from confluent_kafka import KafkaException
 
 from headrace.archiver.logged import configure
 from headrace.producer.environment import limits_from
+from headrace.producer.kafka_environment import PREFIX, SECRETS, kafka_object
 from headrace.producer.kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
 from headrace.producer.shipping_here import shipper_maker
 from headrace.producer.spool.resending import Resending
 from headrace.producer.spool.shipping import Shipping
 
+from .kafka_settings import kafka_extra
 from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option, log_format_option
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 from .ship_metrics import SHIP_METRICS
@@ -33,8 +34,8 @@ _EXIT_INTERRUPTED = 130
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @kafka_option
 @click.option(
-    "--kafka-config", metavar="JSON", default="{}", envvar="HEADRACE_KAFKA_CONFIG", show_envvar=True,
-    help="A JSON object of librdkafka settings: security, tuning.",
+    "--kafka-config", metavar="JSON", default=None,
+    help="A JSON object of librdkafka settings, over those that HEADRACE_KAFKA_... gives. No secrets.",
 )  # fmt: skip
 @click.option("--dead-letters", is_flag=True, help="Send what was put aside again, and end. `headrace spool` shows it.")
 @click.option("--reason", help="With --dead-letters: only those of one reason, such as oversize.")
@@ -51,7 +52,7 @@ _EXIT_INTERRUPTED = 130
 def command(
     folder: Path,
     kafka: str,
-    kafka_config: str,
+    kafka_config: str | None,
     dead_letters: bool,
     reason: str | None,
     until_empty: bool,
@@ -82,7 +83,8 @@ def command(
     logging.getLogger("headrace.producer").setLevel(logging.CRITICAL)
     say = _teller(log_format)
     try:
-        config = producer_config("ship", kafka) | _settings(kafka_config)
+        extra = _settings(kafka_config)
+        config = producer_config("ship", kafka) | extra
         connect(config)  # so that a setting that cannot work is told at once
         shipping = Shipping(
             folder.absolute(),
@@ -102,7 +104,7 @@ def command(
     except KafkaException as error:
         fail(f"--kafka-config, or --kafka: {error.args[0].str()}", EXIT_USAGE)
     if dead_letters:
-        make = shipper_maker("ship", kafka, _settings(kafka_config), None, time.monotonic)
+        make = shipper_maker("ship", kafka, extra, None, time.monotonic)
         resending = Resending(folder.absolute(), reason=reason, make_shipper=make, say=say, clock_ns=time.time_ns)
         caught = _caught(resending.stop)
         resending.run()
@@ -163,8 +165,12 @@ def _end(caught: list[int], *, wrong: bool) -> NoReturn:
     raise SystemExit(EXIT_WRONG if wrong else 0)
 
 
-def _settings(text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"--kafka-config must be a JSON object of librdkafka settings: {error}") from error
+def _settings(text: str | None) -> dict[str, Any]:
+    """Return the environment's settings, and over them those of --kafka-config, which may hold no secret."""
+    given = kafka_object("--kafka-config", text) if text else {}
+    if secret := sorted(SECRETS & set(given)):
+        raise ValueError(
+            f"--kafka-config: {secret[0]} is a secret, and a command line is seen by all of the machine's users; give "
+            f"{PREFIX}{secret[0].upper().replace('.', '_')} or ..._FILE in the environment"
+        )
+    return {**kafka_extra(), **given}

@@ -17,6 +17,7 @@ from headrace.replay.verify_kafka import compare_with_kafka
 from headrace.replay.verify_receipt import verify_receipt
 
 from . import verify_audit
+from .kafka_settings import kafka_settings
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
 from .servers import open_store, reported_errors
@@ -115,7 +116,7 @@ def command(
                 compare_with_kafka(
                     store,
                     state,
-                    {"bootstrap.servers": kafka},
+                    kafka_settings(kafka),
                     group=group,
                     clock=clock,
                     report=report,
@@ -134,7 +135,7 @@ def _verify_receipt(archive_url: str, name: str, kafka: str | None, *, as_json: 
     in_file = path.is_file()
     receipt = decode_receipt(path.read_bytes(), name) if in_file else read_receipt(open_store(archive_url), name)
     clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
-    settings = None if kafka is None else {"bootstrap.servers": kafka}
+    settings = None if kafka is None else kafka_settings(kafka)
     with RecordProgress(f"verify replay {receipt['id']}", receipt["records"]) as progress:
         report = verify_receipt(receipt, kafka=settings, clock=clock, on_progress=progress.update)
     if as_json:

@@ -17,6 +17,7 @@ from headrace.replay.errors import RequestRefused
 from headrace.replay.intervals import Intervals
 from headrace.replay.kafka_target import Clock
 
+from .kafka_settings import kafka_settings
 from .options import EXIT_WRONG
 from .progress import RecordProgress
 
@@ -32,7 +33,7 @@ def run(store: S3Store, topic: str, *, kafka: str | None, spools: tuple[Path, ..
     reach = None
     if kafka:
         clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
-        settings = {"bootstrap.servers": kafka}
+        settings = kafka_settings(kafka)
         reach = lambda state: reach_by_kafka(settings, clock, state)  # noqa: E731 - one argument, bound here
     with RecordProgress(f"audit {topic}") as progress:
         spooled = _spooled(spools, topic) if spools else None

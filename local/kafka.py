@@ -98,12 +98,27 @@ class KafkaPorts:
 
 
 class KafkaServer:
-    """The broker of one instance. `folder` is the instance's; files lie in `kafka/`, `run/` and `logs/` under it."""
+    """The broker of one instance. `folder` is the instance's; files lie in `kafka/`, `run/` and `logs/` under it.
+
+    `more_settings`: lines for server.properties, over those that stand there; `format_options`: more words for the
+    formatting of the data folder (the first users' passwords).
+    """
 
     name = "Kafka"
 
-    def __init__(self, folder: Path, listen: KafkaPorts, cluster_id: str, *, java_options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        listen: KafkaPorts,
+        cluster_id: str,
+        *,
+        java_options: Sequence[str] = (),
+        more_settings: str = "",
+        format_options: Sequence[str] = (),
+    ) -> None:
         self.listen = listen
+        self._more_settings = more_settings
+        self._format_options = tuple(format_options)
         self._java_options = tuple(java_options)
         self._folder = folder
         self._home = folder / "kafka"
@@ -120,7 +135,8 @@ class KafkaServer:
         """Write the settings, format the data folder the first time, and start; returns before it is ready."""
         self._home.mkdir(parents=True, exist_ok=True)
         settings = self._home / "server.properties"
-        settings.write_text(_SETTINGS.format(broker=self.listen.broker, controller=self.listen.controller))
+        ports_taken = _SETTINGS.format(broker=self.listen.broker, controller=self.listen.controller)
+        settings.write_text(ports_taken + self._more_settings)
         (self._home / "log4j2.xml").write_text(_LOGGING)
         formatted = self._home / "formatted"
         if not formatted.exists():
@@ -131,7 +147,7 @@ class KafkaServer:
     def _format(self, java: Path, jars: Sequence[Path]) -> None:
         # --ignore-formatted: a format that was killed half-way has written some of its files.
         arguments = ["kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", "server.properties"]
-        command = self._command(java, jars, [*arguments, "--ignore-formatted"])
+        command = self._command(java, jars, [*arguments, "--ignore-formatted", *self._format_options])
         code = self.process.run(command, self._home, _ENV, _FORMAT_TIMEOUT_S)
         if code != 0:
             shown = tail(self.process.log_file, 15)

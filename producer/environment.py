@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .kafka_environment import kafka_settings_from
 from .spool.limits import SpoolLimits
 from .statsd import StatsD
 
@@ -34,8 +35,8 @@ def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
         "audit": env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes"),
         "statsd": StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None,
     }
-    if env.get("HEADRACE_KAFKA_CONFIG"):
-        settings["kafka_config"] = _kafka_config("HEADRACE_KAFKA_CONFIG", env["HEADRACE_KAFKA_CONFIG"])
+    if kafka_config := kafka_settings_from(env):
+        settings["kafka_config"] = kafka_config
     return settings
 
 
@@ -66,11 +67,3 @@ def _object(variable: str, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{variable} must be a JSON object of settings, not a {type(found).__name__}")
     return found
-
-
-def _kafka_config(variable: str, text: str) -> dict[str, Any]:
-    settings = _object(variable, text)
-    for name, value in settings.items():
-        if not isinstance(value, str | int | float):
-            raise ValueError(f"{variable}: the value of {name!r} must be a text, a number, true or false")
-    return settings

@@ -12,18 +12,25 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from .errors import KafkaUnreachable
 from .shipper import SCHEMAS_TOPIC
-from .topics import create_topic, partitions_of
+from .topics import NO_CONFIG, create_topic, partitions_of
 
 _TOPIC_CONFIG = {"cleanup.policy": "compact"}
 
 
-def publish(kafka: str, texts: Mapping[bytes, str], *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 5.0) -> bool:
+def publish(
+    kafka: str,
+    texts: Mapping[bytes, str],
+    *,
+    topic: str = SCHEMAS_TOPIC,
+    timeout_s: float = 5.0,
+    kafka_config: Mapping[str, Any] = NO_CONFIG,
+) -> bool:
     """Publish schema texts by fingerprint, making the topic (one partition, compacted) if needed.
 
     Returns whether the topic was made. Raises KafkaUnreachable when not all are acknowledged in time, ValueError when
     the brokers refuse the topic.
     """
-    created = create_topic(kafka, topic, 1, config=_TOPIC_CONFIG, timeout_s=timeout_s)
+    created = create_topic(kafka, topic, 1, config=_TOPIC_CONFIG, timeout_s=timeout_s, kafka_config=kafka_config)
     failed: list[str] = []
 
     def delivered(error: KafkaError | None, _: object) -> None:
@@ -32,6 +39,7 @@ def publish(kafka: str, texts: Mapping[bytes, str], *, topic: str = SCHEMAS_TOPI
 
     producer = Producer(
         {
+            **kafka_config,
             "bootstrap.servers": kafka,
             "enable.idempotence": True,
             "delivery.timeout.ms": int(timeout_s * 1000),
@@ -49,14 +57,17 @@ def publish(kafka: str, texts: Mapping[bytes, str], *, topic: str = SCHEMAS_TOPI
     return created
 
 
-def read_published(kafka: str, *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 5.0) -> list[tuple[bytes, str]]:
+def read_published(
+    kafka: str, *, topic: str = SCHEMAS_TOPIC, timeout_s: float = 5.0, kafka_config: Mapping[str, Any] = NO_CONFIG
+) -> list[tuple[bytes, str]]:
     """Return what is published, oldest first: (fingerprint, text). Keys that are no fingerprint are passed over.
 
     Raises UnknownTopic when nothing was ever published, KafkaUnreachable when it cannot be read in time.
     """
-    partitions = partitions_of(kafka, topic, timeout_s=timeout_s)
+    partitions = partitions_of(kafka, topic, timeout_s=timeout_s, kafka_config=kafka_config)
     consumer = Consumer(
         {
+            **kafka_config,
             "bootstrap.servers": kafka,
             "group.id": "headrace-schema-check",  # librdkafka wants one; nothing is committed under it
             "enable.auto.commit": False,

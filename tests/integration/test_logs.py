@@ -107,8 +107,9 @@ def test_no_payload_and_no_secret_is_written(servers: Servers, tmp_path: Path) -
     log.close(5)
     sasl = json.dumps({"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "u",
                        "sasl.password": SECRET, "message.timeout.ms": 2000})  # fmt: skip
+    archive.env["HEADRACE_KAFKA_CONFIG"] = sasl
     for form in ("human", "json"):
-        with started(archive, "ship", str(tmp_path), "--kafka-config", sasl, "--log-format", form) as (_, said):
+        with started(archive, "ship", str(tmp_path), "--log-format", form) as (_, said):
             wait_until(lambda: said.find(r"(Kafka: )") is not None, "it says that it cannot")
         written.append("".join(said.lines))
     bad = run_headrace(["ship", str(tmp_path), "--kafka-config", f'{{"sasl.password": "{SECRET}"'], archive.env)

@@ -1,0 +1,175 @@
+"""A Kafka that lets nobody in without a certificate or a password, and each role do its work and nothing more."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from archiving import Archive, run_headrace
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from secured_kafka import Certificates, SecuredKafka, password_of, secured_kafka
+from servers import Servers
+from verb_running import started
+from worker_slots import wait_until
+
+from headrace.archiver.kafka_acls import ROLES, grants_of
+from headrace.archiver.kafka_metadata import KafkaMetadata
+from headrace.archiver.source import SourceError
+
+pytestmark = pytest.mark.servers
+
+GROUP = "headrace-secured"
+LINES = "".join(f'{{"user_id": {n}, "pin_id": {n}, "action": "SAVE"}}\n' for n in range(20))
+
+
+@pytest.fixture(scope="module")
+def kafka(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    with secured_kafka(tmp_path_factory.mktemp("secured"), servers) as broker:
+        broker.new_topic("headrace.schemas", **{"cleanup.policy": "compact"})
+        broker.new_topic("headrace.audit")
+        for topic in ("pin", "pin_again", "other"):
+            broker.new_topic(topic)
+        for role in ROLES:
+            topic = "pin_again" if role == "replay" else "pin"
+            broker.grant(grants_of(role, [topic], GROUP), f"User:{role}")
+        yield broker
+
+
+@pytest.fixture
+def archive(servers: Servers) -> Archive:
+    found = Archive(servers)
+    found.group = GROUP
+    return found
+
+
+def test_each_role_does_its_work(kafka: SecuredKafka, archive: Archive) -> None:
+    """With only the printed grants, by SASL_SSL and SCRAM: log, archive, watch without a question open, replay."""
+    produced = run_headrace(["produce", "pin"], kafka.env("producer"), stdin=LINES)
+    assert produced.code == 0, produced.output
+    kept = archive.run("archive", "--topic", "pin", "--group", GROUP, "--until-idle", env=kafka.env("archiver"))
+    assert kept.code == 0, kept.output
+    assert "authoriz" not in kept.output
+    looked = archive.run("lag", "--group", GROUP, "--json", env=kafka.env("lag"))
+    assert looked.code == 0, looked.output
+    assert "authoriz" not in looked.output.lower()
+    assert "Error" not in json.dumps(json.loads(looked.stdout))
+    replayed = archive.run("replay", "pin", "--into", "kafka:pin_again", env=kafka.env("replay"))
+    assert replayed.code == 0, replayed.output
+    assert "target verified" in replayed.output
+
+
+def denied(kafka: SecuredKafka, role: str, topic: str, *, write: bool) -> str:
+    """Try to write to a topic, or to read it, as a role; return what Kafka said, empty when it was done."""
+    if write:
+        said: list[str] = []
+        producer = Producer({**kafka.config(role), "delivery.timeout.ms": 20_000})
+        producer.produce(topic, b"x", on_delivery=lambda error, _: said.append("" if error is None else error.name()))
+        producer.flush(60)
+        return said[0]
+    consumer = Consumer({**kafka.config(role), "group.id": GROUP, "enable.partition.eof": True})
+    try:
+        seen = consumer.list_topics(topic, timeout=60).topics[topic]
+        if seen.error is not None:
+            return str(seen.error.name())
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        message = consumer.poll(60)
+        assert message is not None
+        error = message.error()
+        return "" if error is None or error.name() == "_PARTITION_EOF" else error.name()
+    except KafkaException as error:
+        return str(error.args[0].name())
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "topic", "write"),
+    [
+        ("producer", "pin", False),
+        ("producer", "other", True),
+        ("archiver", "pin", True),
+        ("archiver", "other", False),
+        ("replay", "pin", True),
+        ("replay", "pin", False),
+        ("lag", "pin", True),
+        ("lag", "other", False),
+    ],
+)
+def test_no_role_does_more(kafka: SecuredKafka, role: str, topic: str, write: bool) -> None:
+    """What is not a role's work is refused by the broker."""
+    assert "AUTHORIZATION_FAILED" in denied(kafka, role, topic, write=write)
+
+
+def test_who_cannot_get_in_is_told_why(kafka: SecuredKafka, tmp_path: Path) -> None:
+    """Wrong password, authority, host name, certificate or protocol: each names what to look at, and no secret."""
+    other = Certificates(tmp_path, "stranger")
+    right = kafka.config("archiver")
+    by_certificate = {"bootstrap.servers": kafka.mtls, "security.protocol": "SSL", "broker.address.family": "v4"}
+    by_certificate["ssl.ca.location"] = str(kafka.certificates.ca)
+    stranger, stranger_key = other.sign("archiver", "DNS:archiver")
+    signed = {"ssl.certificate.location": str(stranger), "ssl.key.location": str(stranger_key)}
+    cases = {
+        "sasl.password": right | {"sasl.password": "pass-word-that-is-wrong"},
+        "ssl.ca.location": right | {"ssl.ca.location": str(other.ca)},
+        "host name": right | {"bootstrap.servers": kafka.scram_by_address},
+        "ssl.certificate.location": by_certificate,
+        "client's certificate": by_certificate | signed,
+        "security.protocol": {"bootstrap.servers": kafka.scram, "broker.address.family": "v4"},
+    }
+
+    def told(config: dict[str, object]) -> str:
+        with pytest.raises(SourceError) as caught:
+            KafkaMetadata(config).topics()
+        return str(caught.value)
+
+    with ThreadPoolExecutor(len(cases)) as pool:
+        texts = dict(zip(cases, pool.map(told, cases.values()), strict=True))
+    print(json.dumps(texts, indent=1))
+    assert [word for word, text in texts.items() if word not in text] == []
+    assert not any("pass-word" in text for text in texts.values())
+
+
+def test_archiver_by_certificate_loses_its_right_and_gets_it_back(kafka: SecuredKafka, archive: Archive) -> None:
+    """Shown a client certificate, archives; without its right says so and waits; with it again goes on: all is there.
+
+    The worker is not started again and again meanwhile.
+    """
+    topic, user = kafka.new_topic("revoked"), "User:CN=archiver-two"
+    grants = grants_of("archiver", [topic], GROUP)
+    kafka.grant(grants, user)
+    archive.env.update(kafka.env_by_certificate("archiver-two"))
+    admin = Producer({"bootstrap.servers": kafka.plain, "log_level": 0})
+
+    def write(texts: list[bytes]) -> None:
+        for text in texts:
+            admin.produce(topic, text)
+        assert admin.flush(120) == 0
+
+    def commits() -> int:
+        return sum(key.startswith(f"log/topic={topic}/") for key in archive.objects())
+
+    write([b"before"])
+    arguments = ["archive", "--raw", topic, "--group", GROUP, "--flush-interval", "0.5", "--no-seal"]
+    with started(archive, *arguments) as (_process, said):
+        wait_until(lambda: commits() == 1, "the first record is committed")
+        kafka.revoke(user, topic)
+        write([b"meanwhile"])
+        wait_until(lambda: bool(said.find(r"(headrace kafka acls)")), "what is missing is told")
+        assert commits() == 1
+        kafka.grant(grants, user)
+        wait_until(lambda: commits() >= 2, "the archiver goes on")
+        starts = sum("started, pid" in line for line in said.lines)
+        assert starts <= 3, said.lines
+    listed = archive.run("log", topic, env={"HEADRACE_KAFKA": ""})
+    assert listed.code == 0, listed.output
+    assert archive.run("verify", topic).code == 0
+
+
+def test_a_topic_that_may_not_be_seen(kafka: SecuredKafka, archive: Archive) -> None:
+    """Asked to archive what it may not see, it says that this may be the reason, at once; the password is not shown."""
+    arguments = ("archive", "--topic", "other", "--group", GROUP, "--until-idle", "-v")
+    refused = archive.run(*arguments, env=kafka.env("archiver"))
+    assert refused.code == 2
+    assert "this user may not see it" in refused.output
+    assert password_of("archiver") not in refused.output
