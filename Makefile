@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate lint bench chaos soak clean
+.PHONY: help demo test contract simulate lint bench chaos soak clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
@@ -40,6 +40,10 @@ demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> 
 
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
+
+contract: $(VENV)/.installed-dev ## what is asked of an object store: on the fakes, on SeaweedFS, and on LocalStack
+	@localstack/run --install
+	@HEADRACE_LOCALSTACK=1 $(BIN)/python -m pytest tests/contract/test_object_store.py tests/contract/test_s3_answers.py $(ARGS)
 
 SEEDS ?= 1000
 FROM ?= 0

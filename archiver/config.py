@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from .limits import Limits
 from .log_state import FOLD_ENTRIES
 from .memory_budget import MEMORY_BYTES
 from .topic_decoder import TopicSettings
-
-DEFAULT_GROUP = "headrace"
-SCHEMA_TOPIC = "headrace.schemas"
 
 
 @dataclass(frozen=True)

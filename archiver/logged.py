@@ -1,13 +1,52 @@
-"""What a log record says beside its sentence: an event's name and fields, for logs that machines read.
+"""How a process logs: for people, or as one JSON object a line for machines; what both may say.
 
-Fields are numbers, offsets, names and keys: never a record's key, value or headers, and nothing of the configuration.
+A record may carry an event's name and fields beside its sentence. They are numbers, offsets, names and keys of objects:
+never a record's key, value or headers, and nothing of the configuration but names.
 """
 
-from typing import Any
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
 
+LogFormat = Literal["human", "json"]
+LOG_FORMATS: tuple[LogFormat, ...] = ("human", "json")
 FIELDS = "headrace"
+# They tell where they found credentials, and each request with its headers.
+CHATTY = ("botocore", "boto3", "urllib3", "s3transfer", "kafka")
 
 
 def fields(event: str, **more: Any) -> dict[str, dict[str, Any]]:
     """Return what goes into `extra` of a logging call."""
     return {FIELDS: {"event": event, **more}}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line. `context`: what each line says of the process."""
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._context = dict(context)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line: at, level, logger, the context, the event and its fields, the sentence, an error."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"at": at, "level": record.levelname.lower(), "logger": record.name, "pid": record.process}
+        line |= {**self._context, **getattr(record, FIELDS, {}), "message": record.getMessage()}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(form: str, level: str, *, worker: int | None = None) -> None:
+    """Log to standard error. `worker` names the process of one."""
+    handler = logging.StreamHandler()
+    if form == "json":
+        handler.setFormatter(JsonLines({} if worker is None else {"worker": worker}))
+    else:
+        who = "" if worker is None else f"worker {worker} [%(process)d] "
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel("WARNING")

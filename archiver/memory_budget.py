@@ -16,8 +16,10 @@ MEMORY_BYTES = 256 * MIB
 QUEUED_MESSAGE_BYTES = 512
 """What the client takes for a small message in its queue (measured: 350 to 500 bytes beside the payload)."""
 
-_ARENA_MAX = -8  # glibc's M_ARENA_MAX
-_ARENAS = 2
+# glibc's numbers for mallopt(), and what it is told.
+_ARENA_MAX, _ARENAS = -8, 2
+_MMAP_THRESHOLD, _MMAP_BYTES = -3, 1 << 20
+_TRIM_THRESHOLD, _TRIM_BYTES = -1, 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class MemoryBudget:
             poll_bytes=memory_bytes // 32,
             queue_kb=memory_bytes // 16 // 1024,
             queued_messages=max(16, memory_bytes // 8 // QUEUED_MESSAGE_BYTES // max(1, partitions)),
-            fetch_bytes=memory_bytes // 32,
-            fetch_partition_bytes=min(MIB, memory_bytes // 64),
+            fetch_bytes=memory_bytes // 64,
+            fetch_partition_bytes=memory_bytes // 1024,
         )
 
     def fetch_settings(self) -> dict[str, int]:
@@ -59,8 +61,14 @@ class MemoryBudget:
 
 
 def bound_heap() -> None:
-    """Have freed memory go back: Arrow's own pool keeps what it once had, and glibc an arena for each thread."""
+    """Have freed memory go back.
+
+    Arrow's own pool keeps what it once had. glibc keeps an arena for each thread, and learns from the first large piece
+    that is freed to cut such pieces out of the heap, which then has holes: with records of a megabyte it grew by 50 MB.
+    """
     pa.set_memory_pool(pa.system_memory_pool())
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
     if mallopt is not None:
         mallopt(_ARENA_MAX, _ARENAS)
+        mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+        mallopt(_TRIM_THRESHOLD, _TRIM_BYTES)

@@ -40,8 +40,13 @@ class TopicSettings:
     dt_future_days: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.topic, str) or not self.topic:
+            raise ValueError(f"settings of a topic: its name is a text, not {self.topic!r}")
         if self.format not in ("avro", "raw"):
             raise ValueError(f"settings of topic {self.topic!r}: format is 'avro' or 'raw', not {self.format!r}")
+        days = (self.dt_past_days, self.dt_future_days)
+        if not all(isinstance(each, int) and not isinstance(each, bool) for each in days):
+            raise ValueError(f"settings of topic {self.topic!r}: dt_past_days and dt_future_days are whole numbers")
         if not (0 <= self.dt_past_days <= 36_500 and 0 <= self.dt_future_days <= 36_500):
             raise ValueError(f"settings of topic {self.topic!r}: dt_past_days and dt_future_days lie within 0 to 36500")
 

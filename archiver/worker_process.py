@@ -30,6 +30,7 @@ from .histories import ArchiveRefused
 from .kafka_source import KafkaSource, consumer_config
 from .log_entries import LogCorrupt, LogTooNew
 from .log_state import LogViolation
+from .logged import configure
 from .memory_budget import MemoryBudget, bound_heap
 from .object_store import StoreError
 from .s3 import S3Store
@@ -51,12 +52,7 @@ log = logging.getLogger("headrace.archiver")
 def main() -> int:
     """Run one worker; return its exit code."""
     config = ArchiverConfig.from_json(_read_line(sys.stdin.fileno()))
-    logging.basicConfig(
-        level=config.log_level,
-        format=f"%(asctime)s worker {config.worker} [{os.getpid()}] %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("botocore").setLevel("WARNING")  # it tells where it found credentials, at each start
+    configure(config.log_format, config.log_level, worker=config.worker)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     # Ctrl-C reaches the whole process group; the supervisor decides what it means.

@@ -7,20 +7,23 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.config import DEFAULT_GROUP, SCHEMA_TOPIC, ArchiverConfig
+from headrace.archiver.config import ArchiverConfig
+from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from headrace.archiver.failpoints import FAILPOINTS, UPKEEP_FAILPOINTS
 from headrace.archiver.kafka_admin import KafkaAdmin
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.limits import Limits
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
+from headrace.archiver.logged import configure
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
+from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.probe import check_store
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
@@ -30,7 +33,8 @@ from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
-from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option
+from .dashboard import DEFAULT_EVERY_S, showing
+from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 
 log = logging.getLogger("headrace.archiver")
@@ -118,7 +122,9 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     help="Where writer schemas are published.",
 )
 @address_option("--metrics", "Serve what all workers do at /metrics, for Prometheus.")
+@address_option("--dashboard", "Serve the page of `headrace dashboard` too.")
 @allow_host_option
+@log_format_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
@@ -137,7 +143,9 @@ def command(
     seal_lateness: float,
     schema_topic: str,
     metrics_at: Address | None,
+    dashboard_at: Address | None,
     allow_hosts: tuple[str, ...],
+    log_format: str,
     verbose: bool,
 ) -> None:
     """Archive topics from Kafka to Parquet on S3, each record exactly once.
@@ -150,10 +158,7 @@ def command(
     headrace archive --topic pin --until-idle
     headrace archive --raw clicks-json --workers 2
     """
-    logging.basicConfig(
-        level="DEBUG" if verbose else "INFO", format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
-    logging.getLogger("botocore").setLevel("WARNING")  # it tells where it found credentials, at each start
+    configure(log_format, "DEBUG" if verbose else "INFO")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -183,10 +188,12 @@ def command(
                 seal_lateness_s=seal_lateness if seal or (seal is None and not until_idle) else None,
                 failpoint=_failpoint(worker),
                 log_level="DEBUG" if verbose else "INFO",
+                log_format=log_format,
             )
             for worker in range(workers)
         ]
-        with _metrics(metrics_at, allow_hosts) as tallies:
+        watched = _Watched(kafka, archive_url, group, tuple(each.topic for each in settings))
+        with _metrics(metrics_at, allow_hosts) as tallies, _page(dashboard_at, allow_hosts, watched, stop):
             supervisor = Supervisor(configs, clock=clock, done=done.done if done else None, tallies=tallies)
             code = supervisor.run(stop.is_set)
     except (ValueError, LogTooNew) as error:
@@ -213,6 +220,27 @@ def _metrics(address: Address | None, allow_hosts: tuple[str, ...]) -> Iterator[
     with serving(address, pages, allow_hosts) as at:
         log.info("metrics at %s/metrics", at.url)
         yield tallies
+
+
+class _Watched(NamedTuple):
+    kafka: str
+    archive_url: str
+    group: str
+    topics: tuple[str, ...]
+
+
+@contextmanager
+def _page(
+    address: Address | None, allow_hosts: tuple[str, ...], watched: _Watched, stop: threading.Event
+) -> Iterator[None]:
+    """Serve the page, if so asked."""
+    if address is None:
+        yield
+        return
+    thresholds = Thresholds()
+    with showing(*watched, thresholds, at=address, host_names=allow_hosts, every_s=DEFAULT_EVERY_S, stop=stop) as at:
+        log.info("the page is at %s", at.url)
+        yield
 
 
 def _settings(

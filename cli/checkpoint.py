@@ -17,9 +17,9 @@ from headrace.archiver.named_checkpoint import (
     read_checkpoint,
 )
 
-from .log import table
 from .options import archive_option
 from .servers import open_store, reported_errors
+from .tables import table
 
 CHECKPOINT_VERSION = 1
 json_option = click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
@@ -80,7 +80,7 @@ def list_them(archive_url: str, as_json: bool) -> None:
             click.echo(json.dumps({"version": CHECKPOINT_VERSION, "checkpoints": rows}, indent=2))
             return
         lines = [(each.name, each.at, ", ".join(sorted(each.topics)), each.writer) for each in found]
-        for line in table([("name", "at", "topics", "writer"), *lines]):
+        for line in table([("name", "at", "topics", "writer"), *lines], right=()):
             click.echo(line)
 
 

@@ -13,11 +13,11 @@ from headrace.archiver.failpoints import COMPACT_FAILPOINTS
 from headrace.replay.reader import unknown_topic
 from headrace.replay.selection import parse_selection
 
-from .log import table
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
 from .rewriters import failpoint_of, is_gone, new_ids, writer_name
 from .servers import open_store, reported_errors
+from .tables import table
 
 COMPACT_VERSION = 1
 MIB = 1 << 20

@@ -1,20 +1,24 @@
 """`headrace exporter`: what `headrace lag` knows, as Prometheus metrics. Needs Kafka and S3 only."""
 
+import logging
 import signal
 import threading
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
+from headrace.archiver.logged import configure, fields
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.metric_list import LAG_METRICS
 
 from .lag_thresholds import thresholds_of, thresholds_options
 from .looks import make_looker
-from .options import archive_option, kafka_option
+from .options import archive_option, kafka_option, log_format_option
 from .servers import open_store, reported_errors
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+
+log = logging.getLogger("headrace.oncall")
 
 DEFAULT_LISTEN = "127.0.0.1:9477"
 
@@ -30,6 +34,7 @@ DEFAULT_LISTEN = "127.0.0.1:9477"
     "--every", type=click.FloatRange(1), default=15.0, show_default=True, metavar="S", help="Look so often: seconds."
 )
 @thresholds_options
+@log_format_option
 def command(
     kafka: str,
     archive_url: str,
@@ -42,6 +47,7 @@ def command(
     critical_behind: float,
     critical_loss: float,
     max_transaction: float,
+    log_format: str,
 ) -> None:
     """Serve what `headrace lag` knows at /metrics, for Prometheus.
 
@@ -57,6 +63,7 @@ def command(
     headrace exporter
     headrace exporter --listen 0.0.0.0:9477 --allow-host archive-exporter
     """
+    configure(log_format, "INFO")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
@@ -66,6 +73,6 @@ def command(
     watcher = Watcher(looker, every_s=every, wait=stop.wait)
     pages = {"/metrics": Page(METRICS_TYPE, exposed(LAG_METRICS, watcher.status))}
     with serving(listen_at, pages, allow_hosts) as at:
-        click.echo(f"metrics at {at.url}/metrics", err=True)
+        log.info("metrics at %s/metrics", at.url, extra=fields("serving", url=f"{at.url}/metrics"))
         watcher.start()
         stop.wait()

@@ -16,9 +16,9 @@ from headrace.archiver.intents import abandon
 from headrace.archiver.object_store import ObjectStore
 from headrace.replay.reader import unknown_topic
 
-from .log import table
 from .options import archive_option
 from .servers import open_store, reported_errors
+from .tables import table
 
 GC_VERSION = 1
 

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.oncall.gather import NoSuchTopic
 from headrace.archiver.oncall.status import EXIT_CODES, Status
 from headrace.replay.errors import RequestRefused, named
@@ -95,7 +95,7 @@ def command(
     """
     with reported_errors():
         thresholds = thresholds_of(warn_behind, critical_behind, critical_loss, max_transaction)
-        chosen = (*topics, explain.split("/")[0]) if explain else topics
+        chosen = (*topics, explain.split("/")[0]) if explain not in (None, "archive") else topics
         looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, chosen)
         try:
             if watching:

@@ -9,7 +9,7 @@ from headrace.archiver.oncall.rules import SILENT_S, Finding, spoken
 from headrace.archiver.oncall.status import Status
 from headrace.replay.errors import RequestRefused
 
-from .log import table
+from .tables import table
 
 TOPIC_HEADINGS = ("topic", "state", "partitions", "behind", "age", "loss in", "caught up", "workers", "note")
 HEADINGS = (
@@ -39,7 +39,7 @@ def lines(lags: Sequence[PartitionLag], found: Sequence[Finding], *, verbose: bo
         rows = [HEADINGS, *(_partition_row(each) for each in lags)]
         colours = [None, *("red" if each.facts.where in bad else _COLOURS.get(each.state) for each in lags)]
     else:
-        folded = list(_by_topic(lags).items())
+        folded = list(topic_order(lags).items())
         rows = [TOPIC_HEADINGS, *(topic_row(topic, each) for topic, each in folded)]
         colours = [None, *("red" if name in bad_topics else _COLOURS.get(each[0].state) for name, each in folded)]
     for line, colour in zip(table(rows, RIGHT), colours, strict=True):
@@ -62,23 +62,36 @@ def explanation(lags: Sequence[PartitionLag], found: Sequence[Finding], where: s
     topic, _, number = where.partition("/")
     if number and not number.isdecimal():
         raise RequestRefused(f"--explain {where}: write it as TOPIC or TOPIC/PARTITION, such as pin/3")
+    if where == "archive" and any(not each.topic for each in found):
+        for each in found:
+            if not each.topic:
+                yield from _told(each)
+        return
     wanted = [lag for lag in lags if lag.facts.where.topic == topic and number in ("", str(lag.facts.where.partition))]
     if not wanted:
         raise RequestRefused(f"--explain {where}: there is no such partition")
     places = {lag.facts.where for lag in wanted}
-    about = [each for each in found if (each.topic, each.partition) in places]
+    about = [
+        each
+        for each in found
+        if (each.topic, each.partition) in places or (each.partition is None and each.topic == topic)
+    ]
     for lag in wanted if number else ():
         yield from _positions(lag)
     if not about:
         yield f"no rule has anything to say about {where}"
     for each in about:
-        yield ""
-        yield click.style(f"{each.severity}: {each.rule} ({plain(each.where)})", fg=_colour(each))
-        yield f"  evidence  {plain(each.evidence)}"
-        yield f"  next      {each.step}"
-        for command in each.commands:
-            yield f"            $ {command}"
-        yield f"  runbook   docs/runbook/{each.rule}.md"
+        yield from _told(each)
+
+
+def _told(each: Finding) -> Iterator[str]:
+    yield ""
+    yield click.style(f"{each.severity}: {each.rule} ({plain(each.where)})", fg=_colour(each))
+    yield f"  evidence  {plain(each.evidence)}"
+    yield f"  next      {each.step}"
+    for command in each.commands:
+        yield f"            $ {command}"
+    yield f"  runbook   docs/runbook/{each.rule}.md"
 
 
 def topic_row(topic: str, lags: Sequence[PartitionLag]) -> tuple[str, ...]:
@@ -142,7 +155,8 @@ def _positions(lag: PartitionLag) -> Iterator[str]:
         yield f"{head:<10}  {value}"
 
 
-def _by_topic(lags: Sequence[PartitionLag]) -> dict[str, list[PartitionLag]]:
+def topic_order(lags: Sequence[PartitionLag]) -> dict[str, list[PartitionLag]]:
+    """Return partitions by topic, in the order in which topics first come: worst first."""
     folded: dict[str, list[PartitionLag]] = {}
     for lag in lags:
         folded.setdefault(lag.facts.where.topic, []).append(lag)

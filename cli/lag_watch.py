@@ -26,15 +26,16 @@ def watch(look: Look, *, every_s: float, pause: Callable[[float], None]) -> None
     history: dict[str, deque[int]] = {}
     if not sys.stdout.isatty():
         while True:
-            click.echo(_screen(look, history))
+            click.echo(screen(look, history))
             pause(every_s)
     with Live(console=Console(), auto_refresh=False, screen=False) as live:
         while True:
-            live.update(Text.from_ansi(_screen(look, history)), refresh=True)
+            live.update(Text.from_ansi(screen(look, history)), refresh=True)
             pause(every_s)
 
 
-def _screen(look: Look, history: dict[str, deque[int]]) -> str:
+def screen(look: Look, history: dict[str, deque[int]]) -> str:
+    """Return what is shown after one look; `history` takes each topic's records behind."""
     try:
         status = look()
     except SourceError as error:

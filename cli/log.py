@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -18,6 +18,7 @@ from headrace.replay.reader import unknown_topic
 from .options import archive_option
 from .progress import RecordProgress
 from .servers import open_store, reported_errors
+from .tables import table
 
 LOG_VERSION = 1
 SPANS_SHOWN = 3
@@ -60,7 +61,7 @@ def command(topic: str, archive_url: str, tail: int | None, fold: bool, as_json:
             head = {"version": LOG_VERSION, "topic": topic, "head": state.seq, "head_sha256": state.head_sha256}
             click.echo(json.dumps({**head, "entries": entries}, indent=2, ensure_ascii=False))
             return
-        for line in table([HEADINGS, *(_row(entry) for entry, _ in kept)]):
+        for line in table([HEADINGS, *(_row(entry) for entry, _ in kept)], RIGHT):
             click.echo(line)
         click.echo(f"head {state.seq}:{state.head_sha256}")
 
@@ -80,18 +81,6 @@ def _fold(store: ObjectStore, topic: str) -> None:
 
 HEADINGS = ("seq", "at", "kind", "spans", "rows", "quarantined", "gaps", "files", "bytes", "writer")
 RIGHT = {"seq", "rows", "quarantined", "gaps", "files", "bytes"}
-
-
-def table(rows: Sequence[Sequence[str]], right: Iterable[str] = RIGHT) -> Iterator[str]:
-    """Yield the lines of a plain table; the first row holds the headings, numbers stand to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    to_right = [heading in set(right) for heading in rows[0]]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if at_right else cell.ljust(width)
-            for cell, width, at_right in zip(row, widths, to_right, strict=True)
-        )
-        yield "  ".join(cells).rstrip()
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

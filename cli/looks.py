@@ -4,24 +4,36 @@ import time
 from collections.abc import Sequence
 
 from headrace.archiver.object_store import ObjectStore
+from headrace.archiver.oncall.audit_tail import AuditTail
 from headrace.archiver.oncall.gather import Gatherer
 from headrace.archiver.oncall.looking import Looker
 from headrace.archiver.oncall.rules import Thresholds
-from headrace.schemas.catalog import builtin
+from headrace.schemas.catalog import AUDIT_TOPIC, builtin
+from headrace.schemas.frame import Decoder
 
 
 def make_looker(
-    kafka: str, store: ObjectStore, archive: str, group: str, thresholds: Thresholds, topics: Sequence[str] = ()
+    kafka: str,
+    store: ObjectStore,
+    archive: str,
+    group: str,
+    thresholds: Thresholds,
+    topics: Sequence[str] = (),
+    *,
+    with_news: bool = False,
 ) -> Looker:
     """Return what looks at one cluster and one archive."""
+    settings = {"bootstrap.servers": kafka}
     gatherer = Gatherer(
-        {"bootstrap.servers": kafka},
+        settings,
         store,
         group=group,
         event_topics=builtin().types(),
         now_ms=_now_ms,
         pause=time.sleep,
         monotonic=time.monotonic,
+        audit=AuditTail(settings, AUDIT_TOPIC, Decoder(builtin()), monotonic=time.monotonic),
+        with_news=with_news,
     )
     return Looker(
         gatherer, thresholds, archive=archive, group=group, now_ms=_now_ms, monotonic=time.monotonic, topics=topics

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ship": ("ship", "Deliver a spool folder to Kafka, from a process of its own."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
+    "dashboard": ("dashboard", "Serve a page that shows whether data is about to be lost."),
     "exporter": ("exporter", "Serve what lag knows as Prometheus metrics."),
     "log": ("log", "Show a topic's commits."),
     "files": ("files", "List the Parquet files of a snapshot, or what came since one."),

@@ -33,6 +33,15 @@ archive_option: Decorator = click.option(
     show_envvar=True,
     help="Where the archive lies. Credentials and endpoint come from the usual AWS_... variables.",
 )
+log_format_option: Decorator = click.option(
+    "--log-format",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    envvar="HEADRACE_LOG_FORMAT",
+    show_envvar=True,
+    help="How it logs on standard error: json is an object a line.",
+)
 
 
 def fail(message: str, code: int) -> NoReturn:

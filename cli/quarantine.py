@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.config import SCHEMA_TOPIC
+from headrace.archiver.default_names import SCHEMA_TOPIC
 from headrace.archiver.failpoints import RETRY_FAILPOINTS
 from headrace.archiver.log_state import LogState
 from headrace.archiver.quarantine_retry import QuarantineRetry, Retried

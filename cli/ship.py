@@ -15,13 +15,14 @@ from typing import Any, NoReturn
 import click
 from confluent_kafka import KafkaException
 
+from headrace.archiver.logged import configure
 from headrace.producer.environment import limits_from
 from headrace.producer.kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
 from headrace.producer.shipping_here import shipper_maker
 from headrace.producer.spool.resending import Resending
 from headrace.producer.spool.shipping import Shipping
 
-from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option
+from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option, log_format_option
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 from .ship_metrics import SHIP_METRICS
 
@@ -46,6 +47,7 @@ _EXIT_INTERRUPTED = 130
 )  # fmt: skip
 @address_option("--metrics", "Serve metrics at /metrics, for Prometheus. Needs `headrace[metrics]`.")
 @allow_host_option
+@log_format_option
 def command(
     folder: Path,
     kafka: str,
@@ -56,6 +58,7 @@ def command(
     grace_s: float,
     metrics_at: Address | None,
     allow_hosts: tuple[str, ...],
+    log_format: str,
 ) -> None:
     """Deliver the events in the spool folder DIR to Kafka: of all its services and processes, living and dead.
 
@@ -77,7 +80,7 @@ def command(
         fail("--reason goes with --dead-letters", EXIT_USAGE)
     # What matters of it is said here.
     logging.getLogger("headrace.producer").setLevel(logging.CRITICAL)
-    say = functools.partial(click.echo, err=True)
+    say = _teller(log_format)
     try:
         config = producer_config("ship", kafka) | _settings(kafka_config)
         connect(config)  # so that a setting that cannot work is told at once
@@ -131,6 +134,14 @@ def _metrics(
     with serving(address, pages, allow_hosts) as at:
         say(f"metrics at {at.url}/metrics")
         yield
+
+
+def _teller(log_format: str) -> Callable[[str], None]:
+    """Return what says a line: plain, as ever, or as JSON."""
+    if log_format == "human":
+        return functools.partial(click.echo, err=True)
+    configure(log_format, "INFO")
+    return logging.getLogger("headrace.ship").info
 
 
 def _caught(stop: Callable[[], None]) -> list[int]:

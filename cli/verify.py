@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from headrace.archiver.config import DEFAULT_GROUP
+from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.replay.errors import RequestRefused
 from headrace.replay.findings import VerifyReport, gap_text
 from headrace.replay.kafka_target import Clock

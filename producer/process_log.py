@@ -20,7 +20,7 @@ from .letter import Letter, unmade
 from .oversize import Aside
 from .queues import Queue
 from .readings import Readings, Sink
-from .record import Record
+from .record import Record, new_record
 from .reporter import Reporter
 from .sender import Sender
 from .spool.adoption import Adopter
@@ -194,15 +194,9 @@ class ProcessLog:
         seq = self.seqs.get(topic, 0) + 1
         self.seqs[topic] = seq
         envelope = self.envelope
-        record = Record(
-            topic,
-            event.kafka_key(envelope.service),
-            event.kafka_value(envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id),
-            timestamp_ms,
-            seq,
-            event.SCHEMA,
-            event.TYPE,
-        )
+        key = event.kafka_key(envelope.service)
+        value = event.kafka_value(envelope, self._ids.next(now_ms), seq, occurred_us, event.trace_id or trace_id)
+        record = new_record(Record, (topic, key, value, timestamp_ms, seq, event.SCHEMA, event.TYPE))
         queue = to or self.queue
         if not queue.append(record, force=force):
             self._not_queued(topic, seq, queue.refusal)

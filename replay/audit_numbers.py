@@ -134,8 +134,8 @@ def data_tables(store: ObjectStore, state: LogState, *, fetch_threads: int = FET
     def get(committed: CommittedFile) -> bytes:
         return fetch(store, committed)
 
-    bodies = FetchAhead(get, fetch_threads).lists([each] for each in files)
-    for committed, (body,) in zip(files, bodies, strict=True):
+    bodies = FetchAhead(get, fetch_threads).each(files, size=lambda each: each.file.bytes)
+    for committed, body in zip(files, bodies, strict=True):
         yield parse(store, state.topic, committed, body).table
 
 

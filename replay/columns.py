@@ -94,6 +94,7 @@ class Condition:
         self._error = duckdb.Error
         self._connection = duckdb.connect(config={"threads": 1, "enable_external_access": False})
         self._connection.execute("set timezone = 'UTC'")
+        self._connection.execute("set enable_progress_bar = false")  # it would come between the records on stdout
 
     def mask(self, table: pa.Table) -> np.ndarray:
         """Return which rows the condition holds for; unknown (null) is no. Raises RequestRefused for a bad one."""

@@ -13,9 +13,12 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key")
 Body = TypeVar("Body")
 
+AHEAD_MAX = 8
+AHEAD_BYTES_MAX = 32 << 20
+
 
 class FetchAhead(Generic[Key, Body]):
-    """Runs `fetch(key)` on `threads` daemon threads for lists of keys, one list ahead of the reader."""
+    """Runs `fetch(key)` on `threads` daemon threads, some keys ahead of the reader."""
 
     def __init__(self, fetch: Callable[[Key], Body], threads: int) -> None:
         self._fetch = fetch
@@ -24,18 +27,25 @@ class FetchAhead(Generic[Key, Body]):
         for number in range(threads):
             threading.Thread(target=self._work, name=f"fetch-ahead-{number}", daemon=True).start()
 
-    def lists(self, keys: Iterable[list[Key]]) -> Iterator[list[Body]]:
-        """Yield each list's bodies in order; an error of fetch() is raised where its body would have come."""
-        waiting: deque[list[Future[Body]]] = deque()
+    def each(self, keys: Iterable[Key], *, size: Callable[[Key], int]) -> Iterator[Body]:
+        """Yield each key's body in order; an error of fetch() is raised where its body would have come.
+
+        `size(key)`: how many bytes it has. At most AHEAD_BYTES_MAX are fetched ahead, but one key always is.
+        """
+        waiting: deque[tuple[Future[Body], int]] = deque()
+        held = 0
         try:
-            for each in keys:
-                waiting.append([self._submit(key) for key in each])
-                if len(waiting) > 1:
-                    yield [future.result() for future in waiting.popleft()]
+            for key in keys:
+                waiting.append((self._submit(key), size(key)))
+                held += waiting[-1][1]
+                while len(waiting) > AHEAD_MAX or (len(waiting) > 1 and held > AHEAD_BYTES_MAX):
+                    future, bytes_ = waiting.popleft()
+                    held -= bytes_
+                    yield future.result()
             while waiting:
-                yield [future.result() for future in waiting.popleft()]
+                yield waiting.popleft()[0].result()
         finally:
-            for future in (future for futures in waiting for future in futures):
+            for future, _ in waiting:
                 future.cancel()
             for _ in range(self._threads):
                 self._jobs.put(None)

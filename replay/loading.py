@@ -3,7 +3,7 @@ object, the footer against the log, and each part's digest. Both the reader and 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from headrace.archiver.restore import restore_records
 from .errors import ArchiveDamaged
 
 PLACE_SCHEMA = pa.schema([field for field in RECORD_SCHEMA if field.name not in ("value", "headers")])
+RUN_ROWS_MAX = 65_536
 RESTORE = "restore the object from a backup or an older object version"
 
 
@@ -87,12 +88,12 @@ def parse(store: ObjectStore, topic: str, committed: CommittedFile, body: bytes)
 
 def load_parts(
     store: ObjectStore, topic: str, committed: CommittedFile, found: ArchiveFile, parts: Sequence[PartEntry]
-) -> list[LoadedPart]:
-    """Restore parts of a parsed file and check the digest of each. Raises ArchiveDamaged, naming partition and offsets.
+) -> Iterator[LoadedPart]:
+    """Yield parts of a parsed file, restored, the digest of each checked before it comes.
 
-    Parts that lie side by side are restored together, which is what makes files of many small parts fast.
+    Parts that lie side by side are restored together up to RUN_ROWS_MAX, which is what makes files of many small parts
+    fast. Raises ArchiveDamaged, naming partition and offsets.
     """
-    loaded: list[LoadedPart] = []
     for run in _runs(parts):
         start = run[0].row_start
         rows = sum(part.rows for part in run)
@@ -107,8 +108,7 @@ def load_parts(
             own = records.slice(part.row_start - start, part.rows)
             if (own.column("partition").to_numpy() != part.partition).any():
                 raise ArchiveDamaged(f"{where}: rows of part {topic}/{part.partition} are of another one; {RESTORE}")
-            loaded.append(LoadedPart(part, own, digest))
-    return loaded
+            yield LoadedPart(part, own, digest)
 
 
 def load_places(
@@ -151,10 +151,12 @@ def _checked_digest(columns: DigestColumns, part: PartEntry, start: int, where: 
 
 
 def _runs(parts: Sequence[PartEntry]) -> list[list[PartEntry]]:
-    """Group parts whose rows follow each other without a space between them."""
+    """Group parts whose rows follow each other without a space between them, up to so many rows."""
     runs: list[list[PartEntry]] = []
     for part in sorted(parts, key=lambda each: each.row_start):
-        if runs and runs[-1][-1].row_start + runs[-1][-1].rows == part.row_start:
+        last = runs[-1][-1] if runs else None
+        follows = last is not None and last.row_start + last.rows == part.row_start
+        if follows and part.row_start + part.rows - runs[-1][0].row_start <= RUN_ROWS_MAX:
             runs[-1].append(part)
         else:
             runs.append([part])

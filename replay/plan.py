@@ -2,7 +2,7 @@
 
 A replay reads *units*, one after the other: sets of files that must be read together. The rows of a partition may lie
 in several files of one commit, one a date, their offsets interleaved; such files are one unit, and its rows are merged.
-Between units the offsets of each partition only rise, so memory is bounded by the largest unit, about one flush.
+Between units the offsets of each partition only rise. Within one, merging.py reads a file after the other.
 """
 
 from collections import defaultdict

@@ -1,11 +1,11 @@
 """Reads what a plan names, in order, and keeps the books: nothing leaves unchecked, and at the end all was read.
 
 Per partition the records come in strictly increasing offset order, data and quarantined ones in their places.
-Partitions take turns, so that each object is fetched once and only one unit of the plan is in memory.
+Partitions take turns, so that each object is fetched once and only files that reach over each other are in memory
+together (merging.py).
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,8 @@ from .columns import Columns, Condition, plan_schema
 from .errors import ArchiveDamaged, NothingChecked, RangeMissing, TopicUnknown, named
 from .fetch_ahead import FetchAhead
 from .loading import FileContext, context_of, fetch, load_parts, load_places, parse
-from .plan import Plan, Unit, make_plan
+from .merging import Merge, Rows
+from .plan import FileRead, Plan, make_plan
 from .selection import Selection
 
 FETCH_THREADS = 4
@@ -106,8 +107,10 @@ class Reading:
         Raises ArchiveDamaged before any record of the damaged part, NothingChecked at the end when no part was read,
         and StoreError as the store answers.
         """
-        for unit, bodies in self._fetched():
-            yield from self._merged(unit, bodies)
+        merges = [Merge(unit) for unit in self.plan.units]
+        bodies = self._fetched([read.committed for merge in merges for read in merge.files])
+        for merge in merges:
+            yield from self._merged(merge, bodies)
         if self.counts.parts == 0 and not self._allow_empty:
             raise NothingChecked(
                 f"{self.plan.topic} has no records in the selection ({self.plan.selection.describe()}) at snapshot "
@@ -122,15 +125,11 @@ class Reading:
 
     # -- getting the bytes -------------------------------------------------------------------------------------------
 
-    def _fetched(self) -> Iterator[tuple[Unit, list[bytes]]]:
-        """Yield each unit with its objects; the next unit's are fetched while one is worked on."""
-        files = [[read.committed for read in unit.files] for unit in self.plan.units]
-        bodies: Iterator[list[bytes]]
+    def _fetched(self, files: Sequence[CommittedFile]) -> Iterator[bytes]:
+        """Yield each file's bytes; the next ones are fetched while one is worked on."""
         if self._fetch_threads == 0:
-            bodies = ([self._fetch_one(committed) for committed in each] for each in files)
-        else:
-            bodies = FetchAhead(self._fetch_one, self._fetch_threads).lists(files)
-        return zip(self.plan.units, bodies, strict=True)
+            return map(self._fetch_one, files)
+        return FetchAhead(self._fetch_one, self._fetch_threads).each(files, size=lambda each: each.file.bytes)
 
     def _fetch_one(self, committed: CommittedFile) -> bytes:
         try:
@@ -151,40 +150,42 @@ class Reading:
 
     # -- from bytes to chunks ----------------------------------------------------------------------------------------
 
-    def _merged(self, unit: Unit, bodies: list[bytes]) -> Iterator[Chunk]:
+    def _merged(self, merge: Merge, bodies: Iterator[bytes]) -> Iterator[Chunk]:
         contexts: list[FileContext] = []
-        by_partition: dict[int, list[_Loaded]] = defaultdict(list)
-        for index, read in enumerate(unit.files):
-            file = read.committed.file
-            found = parse(self.store, self.plan.topic, read.committed, bodies[index])
-            self.counts.bytes += len(bodies[index])
-            bodies[index] = b""
-            contexts.append(context_of(found))
-            table = None if self._columns is None else self._columns.conform(found.table, file.dt)
-            mask = None if self._where is None or table is None else self._where.mask(table)
-            for loaded in self._load(self.store, self.plan.topic, read.committed, found, read.parts):
-                part = loaded.part
-                self.counts.parts += 1
-                self.counts.rows += part.rows
-                self.parts_read.append(PartRead(file.key, part.partition, part.rows, loaded.digest))
-                rows = slice(part.row_start, part.row_start + part.rows)
-                own = _Loaded(
-                    index,
-                    part.first,
+        for read in merge.files:
+            for partition, rows in self._loaded(read, next(bodies), contexts):
+                merge.add(partition, rows)
+                ready = merge.ready(partition)
+                if ready is not None:
+                    yield from self._chunk(partition, ready, tuple(contexts))
+
+    def _loaded(self, read: FileRead, body: bytes, contexts: list[FileContext]) -> Iterator[tuple[int, Rows]]:
+        """Yield a file's parts, each checked, with their partitions; add what it says of them to the contexts."""
+        file = read.committed.file
+        found = parse(self.store, self.plan.topic, read.committed, body)
+        self.counts.bytes += len(body)
+        source = len(contexts)
+        contexts.append(context_of(found))
+        table = None if self._columns is None else self._columns.conform(found.table, file.dt)
+        mask = None if self._where is None or table is None else self._where.mask(table)
+        for loaded in self._load(self.store, self.plan.topic, read.committed, found, read.parts):
+            part = loaded.part
+            self.counts.parts += 1
+            self.counts.rows += part.rows
+            self.parts_read.append(PartRead(file.key, part.partition, part.rows, loaded.digest))
+            rows = slice(part.row_start, part.row_start + part.rows)
+            yield (
+                part.partition,
+                Rows(
                     loaded.records,
+                    np.full(part.rows, source, np.int32),
                     None if table is None or not self._tables_out else table.slice(part.row_start, part.rows),
                     None if mask is None else mask[rows],
-                )
-                by_partition[part.partition].append(own)
-        for partition in sorted(by_partition):
-            yield from self._of_partition(partition, by_partition.pop(partition), tuple(contexts))
+                ),
+            )
 
-    def _of_partition(
-        self, partition: int, loaded: "list[_Loaded]", contexts: tuple[FileContext, ...]
-    ) -> Iterator[Chunk]:
-        """Merge one partition's parts of a unit by offset, cut to the selection, and check the order."""
-        loaded.sort(key=lambda each: each.first)
-        rows = _merge(loaded)
+    def _chunk(self, partition: int, rows: Rows, contexts: tuple[FileContext, ...]) -> Iterator[Chunk]:
+        """Cut rows to the selection, and check the order."""
         self._check_order(partition, rows.records)
         keep = self._selected(partition, rows)
         if keep is not None:
@@ -208,7 +209,7 @@ class Reading:
             )
         self._last[partition] = int(offsets[-1])
 
-    def _selected(self, partition: int, rows: "_Rows") -> np.ndarray | None:
+    def _selected(self, partition: int, rows: Rows) -> np.ndarray | None:
         """Return a mask of the rows that the selection wants, None for all."""
         covered, records = self.plan.range_of(partition), rows.records
         offsets = records.column("offset").to_numpy()
@@ -225,55 +226,6 @@ class Reading:
         if rows.mask is not None:
             keep &= rows.mask
         return None if keep.all() else keep
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """One part on its way to a chunk. `index`: its file in the unit; `mask`: which rows the condition wants."""
-
-    index: int
-    first: int
-    records: pa.RecordBatch
-    table: pa.Table | None
-    mask: np.ndarray | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows of one partition, in order."""
-
-    records: pa.RecordBatch
-    sources: np.ndarray
-    table: pa.Table | None
-    mask: np.ndarray | None
-
-    def take(self, order: np.ndarray) -> "_Rows":
-        at = pa.array(order)
-        table = None if self.table is None else self.table.take(at)
-        mask = None if self.mask is None else self.mask[order]
-        return _Rows(self.records.take(at), self.sources[order], table, mask)
-
-    def filter(self, keep: np.ndarray) -> "_Rows":
-        at = pa.array(keep)
-        table = None if self.table is None else self.table.filter(at)
-        return _Rows(self.records.filter(at), self.sources[keep], table, None)
-
-
-def _merge(loaded: list[_Loaded]) -> _Rows:
-    """Put a partition's parts together, by offset."""
-    sources = np.concatenate([np.full(each.records.num_rows, each.index, np.int32) for each in loaded])
-    tables = [each.table for each in loaded if each.table is not None]
-    masks = [each.mask for each in loaded if each.mask is not None]
-    rows = _Rows(
-        loaded[0].records if len(loaded) == 1 else pa.concat_batches([each.records for each in loaded]),
-        sources,
-        pa.concat_tables(tables) if tables else None,
-        np.concatenate(masks) if masks else None,
-    )
-    offsets = rows.records.column("offset").to_numpy()
-    if len(loaded) > 1 and not (np.diff(offsets) > 0).all():
-        return rows.take(np.argsort(offsets, kind="stable"))
-    return rows
 
 
 def open_reading(

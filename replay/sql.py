@@ -42,6 +42,8 @@ def prepare(store: ObjectStore, query: str, *, at: Mapping[str, int] | None = No
     """
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
+    # Of a query of over two seconds DuckDB would draw one on standard output, into the rows.
+    connection.execute("set enable_progress_bar = false")
     try:
         tables = connection.get_table_names(query)
     except duckdb.Error as error:

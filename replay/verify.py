@@ -162,14 +162,14 @@ class _FileChecker:
         if file.kind == "data" and (late := _late(found)) != file.late:
             self._note(where, f"{late} rows are late, the log says {file.late}", RESTORE)
         try:
-            return load_parts(self._store, self._topic, committed, found, file.parts)
+            return list(load_parts(self._store, self._topic, committed, found, file.parts))
         except ArchiveDamaged:
             # One by one, so that each bad part is named and the others are still checked.
             return [loaded for part in file.parts for loaded in self._one_part(committed, found, part, where)]
 
     def _one_part(self, committed: CommittedFile, found: ArchiveFile, part: PartEntry, where: str) -> list[LoadedPart]:
         try:
-            return load_parts(self._store, self._topic, committed, found, [part])
+            return list(load_parts(self._store, self._topic, committed, found, [part]))
         except ArchiveDamaged as error:
             self._note_damage(where, error)
             return []

@@ -23,7 +23,8 @@ def get(url: str, *, host: str | None = None, method: str = "GET") -> Answer:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
-        connection.request(method, parts.path or "/", headers={} if host is None else {"Host": host})
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, path, headers={} if host is None else {"Host": host})
         answer = connection.getresponse()
         return Answer(answer.status, dict(answer.getheaders()), answer.read())
     finally:

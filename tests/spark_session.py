@@ -40,6 +40,22 @@ SETTINGS = {
 @cache
 def spark_environment() -> dict[str, str]:
     """Return the variables that the process's first `getOrCreate()` goes by; skip the test where there is no Java."""
+    atexit.register(_stop)
+    return _environment(SETTINGS)
+
+
+@cache
+def cluster_environment() -> dict[str, str]:
+    """Return the variables for a program of its own on a cluster of this machine: two workers, an executor on each."""
+    import pyspark  # noqa: PLC0415 - slow to import, and only some tests use it
+
+    java_options = SETTINGS["spark.driver.extraJavaOptions"]
+    own = {"spark.master": "local-cluster[2,1,1024]", "spark.executor.extraJavaOptions": java_options}
+    # The workers start their executors from Spark's home, which for the wheel is the package itself.
+    return {**_environment({**SETTINGS, **own}), "SPARK_HOME": str(Path(pyspark.__file__).parent)}
+
+
+def _environment(base: Mapping[str, str]) -> dict[str, str]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-spark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     java_home = _java_home(os.environ, folder)
@@ -50,18 +66,20 @@ def spark_environment() -> dict[str, str]:
         jars=read_lock(LOCK.read_text()),
         what="Spark's S3 connector",
     )
+    path = os.pathsep.join(map(str, jars))
     settings = {
-        **SETTINGS,
-        "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),
+        **base,
+        "spark.driver.extraClassPath": path,
+        "spark.executor.extraClassPath": path,
         "spark.local.dir": str(folder),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
     }
     options = [f'--conf "{name}={value}"' for name, value in settings.items()]
-    atexit.register(_stop)
     return {
         "JAVA_HOME": str(java_home),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_SUBMIT_ARGS": " ".join([*options, "pyspark-shell"]),
+        "SPARK_WORKER_DIR": str(folder / "work"),
     }
 
 

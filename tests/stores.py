@@ -1,11 +1,12 @@
-"""The archiver's S3 store on the test session's server."""
+"""The archiver's S3 store on a test session's server."""
 
+from localstack_server import LocalStack
 from servers import Servers
 
 from headrace.archiver.s3 import S3Store
 
 
-def s3_store(servers: Servers, url: str | None = None) -> S3Store:
+def s3_store(servers: Servers | LocalStack, url: str | None = None) -> S3Store:
     """Return a store at `url`, or at a prefix of its own."""
     return S3Store(
         url or servers.store_url,

@@ -5,9 +5,13 @@ without Kafka the log says how far the archive is, and nothing about lag. Only b
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
+
+from confluent_kafka import KafkaException
+
+from headrace.schemas.catalog import AUDIT_TOPIC
 
 from ..kafka_admin import FirstRecord, KafkaAdmin, LogEnds
 from ..kafka_metadata import KafkaMetadata
@@ -16,9 +20,12 @@ from ..log_reading import read_newest, read_on, topics_of
 from ..log_state import LogState, LogViolation
 from ..object_store import ObjectStore, StoreError
 from ..source import SourceError, TopicPartition
+from .audit_tail import AuditTail
 from .facts import Facts
 from .kafka_questions import KafkaQuestions, Said
 from .lag import first_unarchived
+from .topic_news import NewsReader, TopicNews
+from .whole import Account, SchemaConflict, Whole
 
 FIRST_RECORDS_TIMEOUT_S = 5.0
 QUARANTINE_WINDOW_MS = 3_600_000
@@ -41,10 +48,15 @@ class Gathered:
     store_problem: str = ""
     kafka_problem: str = ""
     unanswered: tuple[str, ...] = ()
+    whole: Whole = field(default_factory=Whole)
+    news: tuple[TopicNews, ...] = ()
 
 
 class Gatherer:
-    """Asks one cluster and one archive; kept between looks for `--watch`. `now_ms()` is Unix milliseconds."""
+    """Asks one cluster and one archive; kept between looks for `--watch`. `now_ms()` is Unix milliseconds.
+
+    `audit`: where sessions account for their events. `with_news`: say what happened to each topic lately.
+    """
 
     def __init__(
         self,
@@ -56,7 +68,11 @@ class Gatherer:
         now_ms: Callable[[], int],
         pause: Callable[[float], None],
         monotonic: Callable[[], float],
+        audit: AuditTail | None = None,
+        with_news: bool = False,
     ) -> None:
+        self._audit = audit
+        self._news = NewsReader(store) if with_news else None
         self._store = store
         self._group = group
         self._event_topics = event_topics
@@ -102,7 +118,32 @@ class Gatherer:
             else:
                 facts += self._of_topic(topic, topic_ids.get(topic), present.get(topic, 0))
         facts = self._with_kafka(facts, topic_ids, committed)
-        return Gathered(facts, store_problem, unanswered=tuple(self._questions.unanswered))
+        whole = Whole(() if store_problem else self._conflicts(), self._accounts(present))
+        return Gathered(
+            facts,
+            store_problem,
+            unanswered=tuple(self._questions.unanswered),
+            whole=whole,
+            news=self._read_news(chosen),
+        )
+
+    def _conflicts(self) -> tuple[SchemaConflict, ...]:
+        names = (info.key.removeprefix("schemas/").removesuffix(".avsc") for info in self._store.list("schemas/"))
+        return tuple(SchemaConflict(*name.split("-", 1)) for name in sorted(names) if "-" in name)
+
+    def _accounts(self, present: Mapping[str, int]) -> tuple[Account, ...]:
+        if self._audit is None:
+            return ()
+        try:
+            return self._audit.accounts(present.get(AUDIT_TOPIC, 0), self._now_ms())
+        except KafkaException as error:
+            self._questions.unanswered.append(f"what sessions say of their events: {error.args[0].str()}")
+            return ()
+
+    def _read_news(self, topics: Collection[str]) -> tuple[TopicNews, ...]:
+        if self._news is None:
+            return ()
+        return tuple(self._news.read(self.states[topic]) for topic in topics if topic in self.states)
 
     def _without_kafka(self, topics: Sequence[str], archived: set[str], problem: str) -> Gathered:
         chosen = sorted(set(topics)) or sorted(archived)

@@ -13,6 +13,8 @@ from typing import Any
 METADATA_BYTES_MAX = 256
 WORKER_CHARS_MAX = 48
 TROUBLE_CHARS_MAX = 90
+SILENT_S = 60.0
+"""A worker whose last heartbeat is older is gone: six intervals."""
 _VERSION = 1
 _KINDS = {"w": str, "t": int, "o": int, "r": int, "e": str, "s": int}
 

@@ -27,6 +27,7 @@ from .heartbeat import Heartbeat, decode
 REQUEST_TIMEOUT_S = 8.0
 BUCKET_S = 300
 BUCKETS = 12
+LATEST_S = 60
 CHUNK_PARTITIONS = 500
 # librdkafka's name of a setting -> kafka-python's. The others mean nothing to it.
 _SAME = {
@@ -84,20 +85,21 @@ class KafkaQuestions:
         return found
 
     def rates(self, ends: Mapping[TopicPartition, int], now_ms: int) -> dict[TopicPartition, Rates]:
-        """Return how fast partitions are written to, from the offsets at 12 moments of the last hour.
+        """Return how fast partitions are written to, from the offsets at 12 moments of the last hour, and a minute ago.
 
         `ends` holds their high watermarks. Records count by their timestamps, which producers may set.
         """
+        moments = [*(bucket * BUCKET_S for bucket in range(BUCKETS, 0, -1)), LATEST_S]
         marks: dict[TopicPartition, list[int]] = {where: [] for where in ends}
         try:
-            for bucket in range(BUCKETS, 0, -1):
-                at = self._offsets_at(list(ends), now_ms - bucket * BUCKET_S * 1000)
+            for ago_s in moments:
+                at = self._offsets_at(list(ends), now_ms - ago_s * 1000)
                 for where, end in ends.items():
                     marks[where].append(at.get(where, end))
         except KafkaException as error:
             self.unanswered.append(f"write rates: {error.args[0].str()}")
             return {}
-        return {where: rates_of([*offsets, ends[where]], BUCKET_S) for where, offsets in marks.items()}
+        return {where: rates_of(offsets[:-1], offsets[-1], ends[where]) for where, offsets in marks.items()}
 
     def _offsets_at(self, partitions: list[TopicPartition], at_ms: int) -> dict[TopicPartition, int]:
         """Return the first offset whose timestamp is at least `at_ms`; partitions without one are left out."""
@@ -175,7 +177,11 @@ def retention_of(config: Mapping[str, str]) -> Retention:
     )
 
 
-def rates_of(offsets: list[int], bucket_s: float) -> Rates:
-    """Return the rates between offsets that are `bucket_s` apart, oldest first; timestamps that jump count as zero."""
-    steps = [max(0, later - earlier) / bucket_s for earlier, later in itertools.pairwise(offsets)]
-    return Rates(now=steps[-1], peak=max(steps))
+def rates_of(buckets: list[int], minute: int, end: int) -> Rates:
+    """Return the rates from the offsets where each bucket begins, oldest first, and where the last minute does.
+
+    The last minute counts for the peak too: of a topic that is new, or busy since a moment ago, five minutes tell less.
+    Timestamps that jump count as zero.
+    """
+    steps = [max(0, later - earlier) / BUCKET_S for earlier, later in itertools.pairwise([*buckets, end])]
+    return Rates(now=steps[-1], peak=max(*steps, max(0, end - minute) / LATEST_S))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..kafka_admin import FirstRecord, LogEnds
 from .facts import Facts
+from .heartbeat import SILENT_S
 from .loss import CATCHING_UP_UNKNOWN, LOSS_UNKNOWN, CatchingUp, Loss, catching_up, loss_of
 
 LAG_VERSION = 1
@@ -111,7 +112,7 @@ def _judged(facts: Facts, now_ms: int) -> PartitionLag:
         state: State = "behind" if lost else "idle" if empty else "caught-up"
         return PartitionLag(facts, state, 0, 0.0, lost, note, Loss(None, "nothing"), CatchingUp("done", 0.0))
     behind = ends.last_stable - start
-    rate = facts.heartbeat.rate if facts.heartbeat is not None and facts.heartbeat.rate >= 0 else None
+    rate = _archived_per_s(facts, now_ms)
     return PartitionLag(
         facts,
         "not-archived" if durable is None else "behind",
@@ -122,6 +123,16 @@ def _judged(facts: Facts, now_ms: int) -> PartitionLag:
         loss_of(facts, start, now_ms),
         catching_up(behind, rate, None if facts.rates is None else facts.rates.now),
     )
+
+
+def _archived_per_s(facts: Facts, now_ms: int) -> float | None:
+    """Return the speed that the worker told of; a worker that is silent archives nothing any more."""
+    beat = facts.heartbeat
+    if beat is None:
+        return None
+    if _age_s(beat.at_ms, now_ms) > SILENT_S:
+        return 0.0
+    return beat.rate if beat.rate >= 0 else None
 
 
 def _notes(facts: Facts, ends: LogEnds, lost: int) -> Iterator[str]:

@@ -10,13 +10,14 @@ from ..object_store import StoreError
 from ..source import SourceError
 from .gather import Gathered, Gatherer, NoSuchTopic
 from .lag import evaluate, worst_first
-from .rules import Thresholds, findings
+from .rules import SILENT_S, Thresholds, findings
 from .status import Status
 
 log = logging.getLogger("headrace.oncall")
 
 SAMPLES_MAX = 360
 TOPICS_MAX = 500
+TROUBLES_MAX = 20
 
 
 class Looker:
@@ -47,7 +48,7 @@ class Looker:
         gathered = self._gatherer.look(self._topics)
         now_ms = self._now_ms()
         lags = worst_first(evaluate(each, now_ms) for each in gathered.facts)
-        found = findings(lags, self._thresholds)
+        found = findings(lags, self._thresholds, gathered.whole, now_ms)
         took_s = self._monotonic() - begun_s
         return Status(now_ms, self._archive, self._group, lags, found, gathered, took_s)
 
@@ -66,10 +67,21 @@ class Sample:
     loss_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An error that was seen: of a worker, or of a look. `first_ms`, `last_ms`: when."""
+
+    who: str
+    text: str
+    first_ms: int
+    last_ms: int
+
+
 @dataclass
 class _Seen:
     status: Status | None = None
     history: dict[str, deque[Sample]] = field(default_factory=dict)
+    troubles: dict[tuple[str, str], Trouble] = field(default_factory=dict)
 
 
 class Watcher:
@@ -104,6 +116,10 @@ class Watcher:
         """Return the samples of each topic, oldest first."""
         return {topic: list(samples) for topic, samples in list(self._seen.history.items())}
 
+    def troubles(self) -> list[Trouble]:
+        """Return the last errors, newest first."""
+        return sorted(self._seen.troubles.values(), key=lambda each: -each.last_ms)
+
     def step(self) -> None:
         """Look once, and note it."""
         try:
@@ -115,6 +131,7 @@ class Watcher:
             log.exception("looking failed")
             status = self._looker.cannot_tell(f"{type(error).__name__}: {error}")
         self._note(status)
+        self._note_troubles(status)
         self._seen.status = status
         self._first.set()
 
@@ -141,3 +158,19 @@ class Watcher:
             if topic in history or len(history) < TOPICS_MAX:
                 history.setdefault(topic, deque(maxlen=SAMPLES_MAX)).append(sample)
         self._seen.history = history
+
+    def _note_troubles(self, status: Status) -> None:
+        told = [("the look", text) for text in status.unanswered]
+        for each in status.lags:
+            beat = each.facts.heartbeat
+            if beat is not None and beat.trouble and (each.beat_age_s or 0) <= SILENT_S:
+                told.append((beat.worker, beat.trouble))
+            if each.facts.damaged:
+                told.append((each.facts.where.topic, each.note))
+        troubles = dict(self._seen.troubles)
+        for who, text in told:
+            before = troubles.get((who, text))
+            first_ms = status.at_ms if before is None else before.first_ms
+            troubles[who, text] = Trouble(who, text, first_ms, status.at_ms)
+        kept = sorted(troubles.items(), key=lambda item: -item[1].last_ms)[:TROUBLES_MAX]
+        self._seen.troubles = dict(kept)

@@ -13,6 +13,9 @@ from typing import Literal
 from .facts import Facts
 
 _AGES_S = 100 * 365 * 86_400.0
+_LATELY_S = 300.0
+_YOUNG_S = 10.0
+"""One batch in the first moment of a topic is no rate."""
 
 LossBy = Literal["time", "bytes", "compaction", "nothing", "unknown"]
 CatchUp = Literal["done", "in", "never", "unknown"]
@@ -42,7 +45,7 @@ def loss_of(facts: Facts, first_offset: int | None, now_ms: int) -> Loss:
         return Loss(None, "unknown")
     if not retention.deletes:
         return Loss(None, "compaction" if retention.compacts else "nothing")
-    found = [each for each in (_by_time(facts, now_ms), _by_bytes(facts, first_offset)) if each is not None]
+    found = [each for each in (_by_time(facts, now_ms), _by_bytes(facts, first_offset, now_ms)) if each is not None]
     known = [each for each in found if each.seconds is not None]
     if known:
         return min(known, key=lambda each: each.seconds or 0.0)
@@ -58,7 +61,7 @@ def _by_time(facts: Facts, now_ms: int) -> Loss | None:
     return Loss(max(0.0, (timestamp + facts.retention.ms - now_ms) / 1000), "time")
 
 
-def _by_bytes(facts: Facts, first_offset: int) -> Loss | None:
+def _by_bytes(facts: Facts, first_offset: int, now_ms: int) -> Loss | None:
     if facts.retention is None or facts.retention.bytes is None:
         return None
     ends, size, rates = facts.ends, facts.size_bytes, facts.rates
@@ -71,10 +74,22 @@ def _by_bytes(facts: Facts, first_offset: int) -> Loss | None:
     left = facts.retention.bytes - record_bytes * (ends.high_watermark - first_offset)
     if left <= 0:
         return Loss(0.0, "bytes")
-    written_per_s = record_bytes * rates.peak
+    written_per_s = record_bytes * max(rates.peak, _since_first(facts, first_offset, now_ms))
     if left >= written_per_s * _AGES_S:
         return None  # nothing is written, or next to nothing, so that nothing is pushed out
     return Loss(left / written_per_s, "bytes")
+
+
+def _since_first(facts: Facts, first_offset: int, now_ms: int) -> float:
+    """Return how many records a second came since the first unarchived one, if that came lately.
+
+    Of a topic that is new, or busy since a moment ago, the buckets of the last hour tell less.
+    """
+    timestamp = None if facts.first is None else facts.first.timestamp
+    if facts.ends is None or timestamp is None or timestamp <= 0:
+        return 0.0
+    age_s = (now_ms - timestamp) / 1000
+    return 0.0 if age_s > _LATELY_S else (facts.ends.high_watermark - first_offset) / max(_YOUNG_S, age_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,73 +6,27 @@ state `unknown`, never a guess. Commands are for pasting; what stands in capital
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
 
+from .finding import Finding, Severity, spoken
+from .heartbeat import SILENT_S
 from .lag import PartitionLag
+from .thresholds import Thresholds
+from .whole import Whole
+from .whole_rules import WHOLE_NAMES, WHOLE_RULES
 
-Severity = Literal["critical", "warning"]
-
-SILENT_S = 60.0
-"""A worker whose last heartbeat is older is gone: six intervals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """From when on `--check` speaks up. Seconds.
-
-    behind_warning_s, behind_critical_s: age of the first unarchived record. loss_critical_s: less than that to
-    the deletion of unarchived records is critical, whatever the speed of the archive. transaction_s: how long a
-    transaction may stay open. quarantined_share: the part of a partition's records that may fail to decode.
-    """
-
-    behind_warning_s: float = 600.0
-    behind_critical_s: float = 3600.0
-    loss_critical_s: float = 3600.0
-    transaction_s: float = 900.0
-    quarantined_share: float = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a rule found: `evidence` in one sentence, `step` the next thing to do, `commands` to paste.
-
-    `partition` None: it is about a whole topic, or, with topic "", about the archive.
-    """
-
-    rule: str
-    severity: Severity
-    topic: str
-    partition: int | None
-    evidence: str
-    step: str
-    commands: tuple[str, ...] = ()
-
-    @property
-    def where(self) -> str:
-        """What it is about: TOPIC/PARTITION, TOPIC, or the archive."""
-        return f"{self.topic}/{self.partition}" if self.partition is not None else self.topic or "archive"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented JSON form."""
-        return {
-            "rule": self.rule,
-            "severity": self.severity,
-            "topic": self.topic,
-            "partition": self.partition,
-            "evidence": self.evidence,
-            "step": self.step,
-            "commands": list(self.commands),
-            "runbook": f"docs/runbook/{self.rule}.md",
-        }
+__all__ = ["SILENT_S", "Finding", "Severity", "Thresholds", "findings", "spoken"]
 
 
 Rule = Callable[[PartitionLag, Thresholds], Finding | None]
 
 
-def findings(lags: Iterable[PartitionLag], thresholds: Thresholds) -> list[Finding]:
-    """Return what all rules find, critical first, in the order of RULES within."""
+def findings(
+    lags: Iterable[PartitionLag], thresholds: Thresholds, whole: Whole | None = None, now_ms: int = 0
+) -> list[Finding]:
+    """Return what all rules find, critical first, in the order of RULES within; `now_ms` is the moment of `whole`."""
     found = [each for lag in lags for rule in RULES if (each := rule(lag, thresholds)) is not None]
+    if whole is not None:
+        found += [each for rule in WHOLE_RULES for each in rule(whole, thresholds, now_ms)]
     order = {name: number for number, name in enumerate(NAMES)}
     return sorted(
         found, key=lambda each: (each.severity != "critical", order[each.rule], each.topic, each.partition or 0)
@@ -225,7 +179,7 @@ RULES: tuple[Rule, ...] = (
     *(damaged_log, data_lost, losing_data, truncated, upload_failing, not_running, stalled, never_started),
     *(open_transaction, rewound, behind, quarantined),
 )
-NAMES = tuple(rule.__name__.replace("_", "-") for rule in RULES)
+NAMES = (*(rule.__name__.replace("_", "-") for rule in RULES), *WHOLE_NAMES)
 
 
 def _silent(lag: PartitionLag) -> bool:
@@ -250,16 +204,3 @@ def _retention_commands(lag: PartitionLag, factor: float) -> tuple[str, ...]:
     name, value = ("retention.bytes" if by_bytes else "retention.ms"), math.ceil(now * factor)
     change = "kafka-configs.sh --bootstrap-server KAFKA --alter --entity-type topics --entity-name"
     return (f"{change} {topic} --add-config {name}={value}",)
-
-
-def spoken(seconds: float) -> str:
-    """Return a duration for people, in its two largest units: 45 s, 12 min 5 s, 3 h 10 min, 6 d 2 h."""
-    left = max(0, round(seconds))
-    parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count or parts or unit == "s":
-            parts.append(f"{count} {unit}")
-        if len(parts) == 2:
-            break
-    return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"

@@ -4,13 +4,14 @@ The chain may still grow (this process's own) or be finished (a dead process's).
 Positions count the records of a process from 0; a jump in them is a loss, and is counted as one.
 """
 
+import contextlib
 import errno
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from zlib import crc32
 
-from ..record import Record
+from ..record import Record, new_record
 from .segment_files import Segment
 from .segment_format import (
     EVENT,
@@ -19,15 +20,15 @@ from .segment_format import (
     MARKER,
     SCHEMA,
     Stored,
+    appended_ms_of,
     find_good,
     is_blank,
     parse_at,
-    unpack_frame,
+    unpack_event,
 )
 
 WINDOW_BYTES = 1 << 20
 _READ_TRIES = 5
-_new = tuple.__new__  # a named tuple's own way to be made takes twice as long
 
 
 class Place(NamedTuple):
@@ -36,7 +37,10 @@ class Place(NamedTuple):
     segment: Segment
     offset: int
     length: int
-    appended_ms: int
+
+
+_LENGTH_BITS = 32
+_LENGTH = (1 << _LENGTH_BITS) - 1
 
 
 class Start(NamedTuple):
@@ -64,8 +68,11 @@ class ChainReader:
         self._clock_ms = clock_ms
         self._age_ms_max = age_ms_max
         self._window: tuple[Segment | None, int, bytes] = (None, 0, b"")
-        self._again: deque[tuple[int, Place]] = deque()
-        self._unacked: dict[int, Place] = {}
+        # Offset and length by position, in one number: objects that the garbage collector follows would cost more
+        # than finding the record.
+        self._unacked: dict[int, int] = {}
+        self._again: deque[tuple[int, int]] = deque()
+        self._begun: list[tuple[int, Segment]] = []  # by segment, the first position that was read in it
         self._topics: dict[bytes, str] = {}
         self._tries = 0
         self.done = 0  # records that are acknowledged or lost
@@ -93,7 +100,7 @@ class ChainReader:
                 if self.on_expired is not None:
                     self.on_expired(stored.position, stored.topic, stored.seq)
                 continue
-            self._unacked[stored.position] = place
+            self._keep(stored.position, place)
             self._topics[stored.topic.encode()] = stored.topic
             batch.append((stored.position, stored.as_record(self._schemas.get(stored.value[2:10], ""))))
         return batch
@@ -103,7 +110,18 @@ class ChainReader:
         place = self._unacked.pop(position, None)
         if place is not None:
             self.done += 1
-            self.done_bytes += place.length
+            self.done_bytes += place & _LENGTH
+
+    def ack_all(self, positions: Iterable[int]) -> None:
+        """Forget many records that were read."""
+        pop, done, size = self._unacked.pop, 0, 0
+        for position in positions:
+            place = pop(position, None)
+            if place is not None:
+                done += 1
+                size += place & _LENGTH
+        self.done += done
+        self.done_bytes += size
 
     def rewind(self) -> None:
         """Make what was read and not acknowledged readable again, before what was not read."""
@@ -114,32 +132,42 @@ class ChainReader:
     def lowest(self) -> tuple[int, Segment, int]:
         """Return the lowest position that is not acknowledged, and where it stands: all before it is done."""
         if self._unacked:
-            position, place = next(iter(self._unacked.items()))  # read in order: the first that is left is the lowest
+            position, packed = next(iter(self._unacked.items()))  # read in order: the first that is left is the lowest
         elif self._again:
-            position, place = self._again[0]
+            position, packed = self._again[0]
         else:
             return self._expected or 0, self._segment, self._offset
-        return position, place.segment, place.offset
+        begun = self._begun
+        while len(begun) > 1 and begun[1][0] <= position:
+            del begun[0]
+        return position, begun[0][1], packed >> _LENGTH_BITS
 
     def oldest_ms(self) -> int | None:
-        """Return when the lowest record that was read and is not acknowledged was appended; None: there is none."""
-        if self._unacked:
-            return next(iter(self._unacked.values())).appended_ms
-        return self._again[0][1].appended_ms if self._again else None
+        """Return when the lowest record that was read and is not acknowledged was appended; None: there is none, or
+        the disk does not tell."""
+        if not self.waiting():
+            return None
+        _, segment, offset = self.lowest()
+        with contextlib.suppress(OSError):
+            return appended_ms_of(segment.read(offset, offset + FRAME_BYTES))
+        return None
 
     def waiting(self) -> int:
         """Return how many records were read and are not acknowledged."""
         return len(self._unacked) + len(self._again)
-
-    def appended_ms(self, position: int) -> int:
-        """Return when a record that was read, and is not acknowledged, was appended (Unix milliseconds)."""
-        return self._unacked[position].appended_ms
 
     @property
     def at_end(self) -> bool:
         """Whether nothing is left to read in a finished chain."""
         segment = self._segment
         return segment.sealed and segment.after is None and self._offset >= segment.tail[0]
+
+    def _keep(self, position: int, place: Place) -> None:
+        """Remember a record that is read."""
+        begun = self._begun
+        if not begun or (position > begun[-1][0] and place.segment is not begun[-1][1]):
+            begun.append((position, place.segment))
+        self._unacked[position] = place.offset << _LENGTH_BITS | place.length
 
     def _run(self, batch: list[tuple[int, Record]], records_max: int, oldest_ms: int) -> bool:
         """Read on for as long as all is as it should be: one loop for what nearly all records are.
@@ -148,7 +176,7 @@ class ChainReader:
         _next_new() looks at again. Returns whether it read any.
         """
         segment, expected, end = self._segment, self._expected, self._segment.tail[0]
-        if expected is None or self._offset >= end:
+        if expected is None or self._offset >= end or not self._begun or self._begun[-1][1] is not segment:
             return False
         data, at = self._bytes(segment, self._offset, end, 0)
         if data is None:
@@ -156,39 +184,46 @@ class ChainReader:
         base = self._offset - at
         limit, seed = min(len(data), end - base), segment.seed
         schemas, topics, unacked, first = self._schemas, self._topics, self._unacked, expected
-        while len(batch) < records_max and at + FRAME_BYTES <= limit:
-            marker, crc, length, key_bytes, topic_bytes, kind, zero, position, timestamp_ms, seq, appended_ms = (
-                unpack_frame(data, at)
+        add, empty = batch.append, ""
+        for _ in range(records_max - len(batch)):
+            if at + FRAME_BYTES > limit:
+                break
+            marker, crc, length, key_bytes, topic_bytes, kind, position, timestamp_ms, seq, appended_ms = unpack_event(
+                data, at
             )
-            key_at = at + FRAME_BYTES + topic_bytes
-            value_at = key_at if key_bytes < 0 else key_at + key_bytes
             next_at = at + length
+            # A good CRC says that the lengths are what was written, so they need no look of their own.
             if (
-                marker != MARKER
-                or kind != EVENT
-                or position != expected
-                or appended_ms < oldest_ms
-                or zero
-                or key_bytes < -1
-                or not value_at <= next_at <= limit
+                position != expected
+                or next_at > limit
                 or crc32(data[at + 8 : next_at], seed) != crc
+                or kind != EVENT
+                or appended_ms < oldest_ms
+                or marker != MARKER
+                or length < FRAME_BYTES
             ):
                 break
+            key_at = at + FRAME_BYTES + topic_bytes
             topic = topics.get(data[at + FRAME_BYTES : key_at])
             if topic is None:
                 break
-            value = data[value_at:next_at]
-            key = None if key_bytes < 0 else data[key_at:value_at]
-            fields = (topic, key, value, timestamp_ms, seq, schemas.get(value[2:10], ""), "")
-            batch.append((position, _new(Record, fields)))
-            unacked[position] = _new(Place, (segment, base + at, length, appended_ms))
+            if key_bytes < 0:
+                key, value = None, data[key_at:next_at]
+            else:
+                value_at = key_at + key_bytes
+                key, value = data[key_at:value_at], data[value_at:next_at]
+            text = schemas.get(value[2:10], empty)
+            add((position, new_record(Record, (topic, key, value, timestamp_ms, seq, text, empty))))
+            unacked[position] = base + at << 32 | length
             expected += 1
             at = next_at
         self._offset, self._expected = base + at, expected
         return expected > first
 
     def _next_again(self) -> tuple[Place, Stored] | None:
-        position, place = self._again[0]
+        position, packed = self._again[0]
+        segment = next(each for first, each in reversed(self._begun) if first <= position)
+        place = Place(segment, packed >> _LENGTH_BITS, packed & _LENGTH)
         data, at = self._bytes(place.segment, place.offset, place.segment.tail[0], place.length)
         stored = None if data is None else parse_at(data, at, place.segment.seed)
         self._again.popleft()
@@ -229,7 +264,7 @@ class ChainReader:
         if data is not None:
             stored = parse_at(data, at, segment.seed)
             if stored is not None and stored.position >= low:
-                return Place(segment, self._offset, stored.length, stored.appended_ms), stored
+                return Place(segment, self._offset, stored.length), stored
             # Damaged, or cut by the window: look at all of it.
             data, at = self._bytes(segment, self._offset, end, end - self._offset)
         if data is None:
@@ -249,7 +284,7 @@ class ChainReader:
             return None
         if good > at:
             self.holes += 1
-        return Place(segment, self._offset + good - at, stored.length, stored.appended_ms), stored
+        return Place(segment, self._offset + good - at, stored.length), stored
 
     def _expect(self, position: int | None, reason: str = "damaged") -> None:
         """Go on at a position; those that are passed over are lost."""

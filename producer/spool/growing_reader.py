@@ -65,7 +65,7 @@ class GrowingReader(ChainReader):
             stored = parse_at(segment.read(offset, min(end, offset + WINDOW_BYTES)), 0, segment.seed)
         if stored is None or stored.position < low:
             return self._beyond_bad(segment, end, low, 0.0, _LOOK_S_MAX)
-        return Place(segment, offset, stored.length, stored.appended_ms), stored
+        return Place(segment, offset, stored.length), stored
 
     def _beyond_bad(
         self, segment: Segment, end: int, low: int, first_s: float, pause_s_max: float
@@ -83,7 +83,7 @@ class GrowingReader(ChainReader):
             bad.good_since = None
         elif good == 0 or (bad.good_since is not None and now - bad.good_since >= _DAMAGE_S):
             self.holes += good > 0
-            return Place(segment, offset + good, stored.length, stored.appended_ms), stored
+            return Place(segment, offset + good, stored.length), stored
         elif bad.good_since is None:
             bad.good_since, pause_s_max = now, _LOOK_S_MAX
         bad.pause_s = min(bad.pause_s * 2, pause_s_max)

@@ -87,7 +87,7 @@ def _read(found: Folder, path: Path, now_ms: int) -> None:
     oldest_ms: int | None = None
     while batch := reader.read(_BATCH):
         if oldest_ms is None:
-            oldest_ms = reader.appended_ms(batch[0][0])
+            oldest_ms = reader.oldest_ms()
         for position, _ in batch:
             reader.ack(position)
         found.waiting += len(batch)

@@ -4,8 +4,8 @@ Pure: works on bytes, opens nothing. Whatever the bytes are, nothing here raises
 """
 
 import struct
-import zlib
 from typing import NamedTuple
+from zlib import crc32
 
 from ..record import Record
 
@@ -19,11 +19,13 @@ _HEADER = struct.Struct("<8sIIQ16sqqI")
 # marker, crc | length, key bytes (-1: null), topic bytes, kind, zero, position, timestamp, seq, appended
 _PREFIX = struct.Struct("<II")
 _BODY = struct.Struct("<IiHBBqqqq")
+_pack_prefix, _pack_body = _PREFIX.pack, _BODY.pack
 _FRAME = struct.Struct("<IIIiHBBqqqq")
 MARKER = 0xC8B1_52F5
 _MARKER_BYTES = MARKER.to_bytes(4, "little")
 FRAME_BYTES = _FRAME.size
 unpack_frame = _FRAME.unpack_from
+unpack_event = struct.Struct("<IIIiHHqqqq").unpack_from  # the same, with kind and zero in one: EVENT for an event
 
 
 class Header(NamedTuple):
@@ -60,13 +62,13 @@ def seed_of(folder_name: str, number: int) -> int:
 
     Folder and file name give it, not the header, so that a damaged header costs no record.
     """
-    return zlib.crc32(b"%s/%d" % (folder_name.encode(), number))
+    return crc32(b"%s/%d" % (folder_name.encode(), number))
 
 
 def header_bytes(header: Header) -> bytes:
     """Return the first HEADER_BYTES bytes of a segment."""
     packed = _HEADER.pack(MAGIC, *header, 0)[:-4]
-    return (packed + zlib.crc32(packed).to_bytes(4, "little")).ljust(HEADER_BYTES, b"\0")
+    return (packed + crc32(packed).to_bytes(4, "little")).ljust(HEADER_BYTES, b"\0")
 
 
 def parse_header(data: bytes) -> Header | None:
@@ -74,7 +76,7 @@ def parse_header(data: bytes) -> Header | None:
     if len(data) < HEADER_BYTES:
         return None
     magic, *fields, crc = _HEADER.unpack_from(data)
-    if magic != MAGIC or crc != zlib.crc32(data[: _HEADER.size - 4]):
+    if magic != MAGIC or crc != crc32(data[: _HEADER.size - 4]):
         return None
     return Header(*fields)
 
@@ -95,10 +97,10 @@ def frame(  # noqa: PLR0917 - the hot path: keywords would cost more than packin
         key_bytes, key = -1, b""
     else:
         key_bytes = len(key)
-    length = FRAME_BYTES + len(topic) + len(key) + len(value)
-    head = _BODY.pack(length, key_bytes, len(topic), kind, 0, position, timestamp_ms, seq, appended_ms)
-    body = b"".join((head, topic, key, value))
-    return _PREFIX.pack(MARKER, zlib.crc32(body, seed)) + body
+    rest = topic + key + value
+    length, topic_bytes = FRAME_BYTES + len(rest), len(topic)
+    body = _pack_body(length, key_bytes, topic_bytes, kind, 0, position, timestamp_ms, seq, appended_ms) + rest
+    return _pack_prefix(MARKER, crc32(body, seed)) + body
 
 
 def parse_at(data: bytes, at: int, seed: int) -> Stored | None:
@@ -112,7 +114,7 @@ def parse_at(data: bytes, at: int, seed: int) -> Stored | None:
     value_at = at + FRAME_BYTES + topic_bytes + max(key_bytes, 0)
     if marker != MARKER or zero or kind not in (EVENT, SCHEMA) or key_bytes < -1 or not value_at <= end <= len(data):
         return None
-    if zlib.crc32(memoryview(data)[at + 8 : end], seed) != crc:
+    if crc32(memoryview(data)[at + 8 : end], seed) != crc:
         return None
     key_at = at + FRAME_BYTES + topic_bytes
     try:

@@ -9,7 +9,7 @@ import itertools
 import mmap
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from .. import forks
@@ -95,8 +95,10 @@ class SpoolQueue:
             clock_ms=lambda: clock_ns() // 1_000_000,
             age_ms_max=int(limits.age_s_max * 1000),
         )
-        self.ack: Callable[[int], None] = self._reader.ack  # without a call between: each record takes it
+        self.ack: Callable[[int], None] = self._reader.ack
         """Forget a record that was read."""
+        self.ack_all: Callable[[Iterable[int]], None] = self._reader.ack_all
+        """Forget many records that were read."""
 
     @property
     def folder(self) -> Path:
@@ -129,23 +131,29 @@ class SpoolQueue:
         name = self._topics.get(topic)
         if name is None:
             name = self._topics[topic] = topic.encode()
-        size = FRAME_BYTES + len(name) + len(value) + (0 if key is None else len(key))
-        fingerprint = value[2:10]
-        need = size if fingerprint in self._there else size + FRAME_BYTES + 8 + len(schema_text.encode())
+        at, position = self._segment.tail
+        data = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
+        end = at + len(data)
+        if schema_text not in self._there or end > self._size or self._map[at]:
+            return self._made_ready(record, len(data)) and self.append(record, force=force)
+        self._map[at:end] = data
+        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
+        self._segment.tail = (end, position + 1)
+        self._appended_bytes += len(data)
+        return True
+
+    def _made_ready(self, record: Record, size: int) -> bool:
+        """Put the schema of a record of `size` bytes before it, make room for both; False when there is none."""
+        text = record.schema_text
+        need = size if text in self._there else size + FRAME_BYTES + 8 + len(text.encode())
         if self._segment.tail[0] + need > self._size and not self._roll(need):
             self.refusal = self._blocked
             return False
-        if fingerprint not in self._there:
-            self._put_schema(fingerprint, schema_text)
+        if text not in self._there:
+            self._put_schema(record.fingerprint, text)
         at, position = self._segment.tail
         if self._map[at]:
             self._take_up(at, position)
-            return self.append(record, force=force)
-        end = at + size
-        self._map[at:end] = frame(self._seed, EVENT, position, name, key, value, timestamp_ms, seq, self._now_ms)
-        # The one step that makes it count, for the reader and for the next append: an interrupt finds all or nothing.
-        self._segment.tail = (end, position + 1)
-        self._appended_bytes += size
         return True
 
     def _take_up(self, at: int, position: int) -> None:
@@ -164,7 +172,7 @@ class SpoolQueue:
             data = frame(self._seed, SCHEMA, position, b"", None, fingerprint + text.encode(), 0, 0, self._now_ms)
             self._map[at : at + len(data)] = data
             self._segment.tail = (at + len(data), position)
-        self._there.add(fingerprint)
+        self._there.add(text)
 
     def _roll(self, need: int) -> bool:
         """Go on in the next segment; False when there is no room for one, which is tried again after a while."""
@@ -210,7 +218,7 @@ class SpoolQueue:
         header = Header(VERSION, os.getpid(), number, self._session_id, position, self._now_ms)
         segment = blank.become(header, self._folder.name)
         self._map, self._size, self._seed = blank.map, blank.size, segment.seed
-        self._there: set[bytes] = set()
+        self._there: set[str] = set()  # the texts of schemas that stand in this segment
         self._segment = segment
 
     # --- the reading side ---

@@ -1,5 +1,7 @@
 """A topic's decoder: settings, sources that fail, and that nothing is lost between data and quarantine."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,11 +20,25 @@ def test_settings_survive_json() -> None:
     assert TopicSettings.from_json(made.as_json()) == made
 
 
-@pytest.mark.parametrize("change", [{"format": "json"}, {"dt_past_days": -1}, {"dt_future_days": 36_501}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"format": "json"}, {"dt_past_days": -1}, {"dt_future_days": 36_501}),
+        *({"dt_past_days": 1.5}, {"dt_past_days": True}, {"dt_future_days": math.nan}),
+    ],
+    ids=str,
+)
 def test_bad_settings_are_refused(change: dict[str, object]) -> None:
     """A setting that means nothing is refused, with the topic's name."""
     with pytest.raises(ValueError, match="topic 'pin'"):
         TopicSettings.from_json({"topic": "pin", **change})
+
+
+@pytest.mark.parametrize("name", [math.nan, 7, None, ""])
+def test_a_topic_is_named_by_a_text(name: object) -> None:
+    """A number in the place of a topic's name is refused, before anything is archived under it."""
+    with pytest.raises(ValueError, match="its name is a text"):
+        TopicSettings.from_json({"topic": name})
 
 
 def test_a_schema_source_that_fails_is_not_an_unknown_schema() -> None:

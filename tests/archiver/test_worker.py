@@ -1,6 +1,7 @@
 """The worker's decisions, on a Kafka and a store in memory."""
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -204,6 +205,63 @@ def test_a_deleted_topic_waits_for_its_return() -> None:
     kafka.create("raw")[0].write(b"new0")
     bench.clock.time_s += 60
     bench.run()
+    assert archived(store, "id-2") == [(0, 0, b"new0")]
+
+
+def test_a_worker_that_stood_still_closes_no_living_incarnation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asked for the topic's id, and then the topic was made again and archived by others: the new one stays open."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"old0")
+    first = Bench(kafka, store)
+    first.source.give(P0)
+    first.run()
+    late = Bench(kafka, store)
+    ask = late.source.topic_ids
+
+    def stand_still(topics: Collection[str]) -> dict[str, str]:
+        answer = ask(topics)
+        if kafka.ids["raw"] == "id-1":
+            kafka.delete("raw")
+            kafka.create("raw")[0].write(b"new0")
+            other = Bench(kafka, store)
+            other.source.give(P0)
+            other.run()
+            assert archived(store, "id-2") == [(0, 0, b"new0")]
+        return answer
+
+    monkeypatch.setattr(late.source, "topic_ids", stand_still)
+    late.source.give(P0)
+    late.run()
+    kafka.log(P0).write(b"new1")
+    late.run()
+    state = late.state()
+    assert not state.identities[Identity("id-2", 0, 0)].closed
+    assert [gap.reason for gap in state.identities[Identity("id-1", 0, 0)].gaps] == ["topic-recreated"]
+    assert archived(store, "id-2") == [(0, 0, b"new0"), (0, 1, b"new1")]
+
+
+def test_a_topic_made_again_while_a_lost_offset_is_looked_into_is_no_truncation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log's ends came from the new topic: the old one ends as made again, and the new one begins at its start."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"old0", b"old1", b"old2", b"old3")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    kafka.log(P0).retain_from(10)
+    ask = bench.source.log_ranges
+
+    def ends_of_the_new_topic(partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        if kafka.ids["raw"] == "id-1":
+            kafka.delete("raw")
+            kafka.create("raw")[0].write(b"new0")
+        return ask(partitions)
+
+    monkeypatch.setattr(bench.source, "log_ranges", ends_of_the_new_topic)
+    bench.run()
+    old = bench.state().identities[Identity("id-1", 0, 0)]
+    assert [(gap.start, gap.end, gap.reason) for gap in old.gaps] == [(4, None, "topic-recreated")]
     assert archived(store, "id-2") == [(0, 0, b"new0")]
 
 

@@ -88,6 +88,12 @@ def test_ids_are_uuids_and_nested_values_are_json(run: Run) -> None:
     assert "00000000-0000-0000-0000-000000000003" in run("sql", query).stdout
 
 
+def test_nothing_but_rows_is_on_standard_output(run: Run) -> None:
+    """DuckDB draws no progress bar there, which it does by default when a query takes two seconds."""
+    query = "select current_setting('enable_progress_bar') as bar from pin limit 1"
+    assert json.loads(run("sql", query, "--json").stdout) == {"bar": False}
+
+
 def test_a_long_table_is_cut_and_says_so(run: Run) -> None:
     """A hundred rows are enough for the eye; the other forms give all."""
     query = "select range, user_id from range(150), pin where user_id = 0"

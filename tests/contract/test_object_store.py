@@ -1,4 +1,4 @@
-"""What every object store must do, proved on the fakes (in memory, and simulated) and on a real S3 server alike."""
+"""What every object store must do, proved on the fakes (in memory, and simulated) and on real S3 servers alike."""
 
 import concurrent.futures
 import threading
@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from localstack_server import WANTED, LocalStack
 from servers import Servers
 from simulation.scheduler import Scheduler
 from simulation.store import Bucket, SimStore
@@ -28,15 +29,18 @@ class OneByOne(Bucket):
             return super().put(key, body, only_new)
 
 
-@pytest.fixture(params=["memory", "simulated", pytest.param("s3", marks=pytest.mark.servers)])
+KINDS = ["memory", "simulated", pytest.param("s3", marks=pytest.mark.servers), *(["localstack"] if WANTED else [])]
+
+
+@pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     """An empty store of each kind."""
     if request.param == "memory":
         return MemoryStore()
     if request.param == "simulated":
         return SimStore(OneByOne(Scheduler(1)))
-    servers: Servers = request.getfixturevalue("servers")
-    return s3_store(servers)
+    server: Servers | LocalStack = request.getfixturevalue("localstack" if request.param == "localstack" else "servers")
+    return s3_store(server)
 
 
 def test_create_happens_once(store: ObjectStore) -> None:
@@ -87,8 +91,11 @@ def test_put_overwrites(store: ObjectStore) -> None:
     assert store.get("marker") == b"2"
 
 
-def test_lists_are_in_key_order_and_complete(store: ObjectStore) -> None:
+def test_lists_are_in_key_order_and_complete(store: ObjectStore, request: pytest.FixtureRequest) -> None:
     """A listing has every object under the prefix and nothing else, over more than one page."""
+    if request.node.callspec.params["store"] == "localstack":
+        reason = "LocalStack 4.7.0 ends a listing after 1,000 keys with `=` (localstack/localstack#13745)"
+        request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
     keys = [f"log/topic=a.b-c_d/{n:020}.json" for n in range(1, 1_203)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: store.put_if_absent(key, key.encode()), keys))

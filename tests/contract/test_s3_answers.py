@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from localstack_server import WANTED, LocalStack
 from servers import Servers
 from simulation.scheduler import Scheduler
 from simulation.store import Bucket, Client
@@ -32,13 +33,16 @@ class Place:
         return list(pages)
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.servers)])
+KINDS = ["simulated", pytest.param("real", marks=pytest.mark.servers), *(["localstack"] if WANTED else [])]
+
+
+@pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest) -> Place:
     """An empty place of each kind."""
     if request.param == "simulated":
         return Place(Client(Bucket(Scheduler(1))), "b", "p")
-    servers: Servers = request.getfixturevalue("servers")
-    return Place(servers.s3(), servers.bucket, servers.new_prefix())
+    server: Servers | LocalStack = request.getfixturevalue("localstack" if request.param == "localstack" else "servers")
+    return Place(server.s3(), server.bucket, server.new_prefix())
 
 
 def test_a_second_create_is_a_412(place: Place) -> None:

@@ -1,19 +1,15 @@
 """Real endpoints: the exporter beside Kafka and S3, an archiver with two workers one of which is killed, a shipper."""
 
 import os
-import re
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from archiving import HEADRACE, Archive, plain_environment
+from archiving import Archive
 from kafka_changes import numbered, produce
 from scraping import Samples, get, scrape
 from servers import Servers
+from verb_running import started
 from worker_slots import wait_until
 
 from headrace.archiver.kafka_metadata import KafkaMetadata
@@ -21,54 +17,6 @@ from headrace.producer import EventLog
 from headrace.schemas import Pin
 
 pytestmark = pytest.mark.servers
-
-
-class Said:
-    """What a process writes on standard error, line by line."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.lines: list[str] = []
-        self._process = process
-        self._thread = Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        for line in self._process.stderr or ():
-            self.lines.append(line)
-
-    def close(self) -> None:
-        self._thread.join(30)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-
-    def find(self, pattern: str) -> str | None:
-        return next((found[1] for line in list(self.lines) if (found := re.search(pattern, line))), None)
-
-    def url(self) -> str:
-        wait_until(lambda: self.find(r"(http://\S+)") is not None, "the address is told")
-        return self.find(r"(http://\S+)") or ""
-
-
-@contextmanager
-def started(archive: Archive, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", Said]]:
-    """Run a verb for as long as the block lasts; it must leave cleanly on SIGTERM."""
-    process = subprocess.Popen(
-        [*HEADRACE, *arguments], env={**plain_environment(), **archive.env}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    said = Said(process)
-    try:
-        yield process, said
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        said.close()
-        print("".join(said.lines))
-    assert process.returncode == 0, said.lines
 
 
 def test_the_exporter_says_what_lag_says(servers: Servers) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 
 from headrace.archiver import (
@@ -364,17 +365,13 @@ def divergence_without_a_gap() -> list[Change]:
 @bug
 def replay_without_quarantine() -> list[Change]:
     """A replay passes over records that could not be decoded."""
-    merged = Reading._merged
+    chunk = Reading._chunk
 
-    def data_only(self: Reading, unit: Any, bodies: list[bytes]) -> Any:
-        kept = [at for at, read in enumerate(unit.files) if read.committed.file.kind == "data"]
-        for read in unit.files:
-            if read.committed.file.kind != "data":
-                self.counts.parts += len(read.parts)
-                self.counts.rows += sum(part.rows for part in read.parts)
-        return merged(self, replace(unit, files=tuple(unit.files[at] for at in kept)), [bodies[at] for at in kept])
+    def data_only(self: Reading, partition: int, rows: Any, contexts: Any) -> Any:
+        keep = np.array([not contexts[source].quarantine for source in rows.sources])
+        return chunk(self, partition, rows.filter(keep), contexts) if keep.any() else iter(())
 
-    return [(Reading, "_merged", data_only)]
+    return [(Reading, "_chunk", data_only)]
 
 
 @bug

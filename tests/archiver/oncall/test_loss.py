@@ -30,8 +30,16 @@ def test_what_is_overdue_is_zero_and_not_negative() -> None:
 def test_bytes_count_at_the_highest_rate_of_the_last_hour() -> None:
     """1,000 offsets of 10 bytes, 600 of them behind; room for 9,000 bytes, filled at 10 records a second."""
     known = {"ends": LogEnds(0, 1000, 1000), "size_bytes": 10_000, "rates": Rates(1.0, 10.0)}
-    lag = judged(durable=400, first=FirstRecord(NOW_MS), retention=Retention(None, 9_000), **known)
+    lag = judged(durable=400, first=FirstRecord(NOW_MS - HOUR_MS), retention=Retention(None, 9_000), **known)
     assert lag.loss == Loss(30.0, "bytes")
+
+
+def test_bytes_count_at_the_rate_since_the_first_record_of_a_new_topic() -> None:
+    """600 records in 20 seconds are 30 a second, whatever the last hour's buckets make of it; one batch is no rate."""
+    known = {"ends": LogEnds(0, 1000, 1000), "size_bytes": 10_000, "rates": Rates(1.0, 10.0)}
+    since = {"durable": 400, "retention": Retention(None, 9_000), **known}
+    assert judged(first=FirstRecord(NOW_MS - 20_000), **since).loss == Loss(10.0, "bytes")
+    assert judged(first=FirstRecord(NOW_MS), **since).loss == Loss(5.0, "bytes")
 
 
 def test_the_nearer_bound_is_named() -> None:
@@ -93,8 +101,9 @@ def test_the_arrival_goes_by_what_is_left_of_the_speed() -> None:
 
 
 def test_rates_are_of_the_last_and_of_the_busiest_moment() -> None:
-    """Offsets at moments that are 10 s apart; a timestamp that jumped back makes no negative rate."""
-    assert rates_of([0, 100, 400, 390, 400], 10) == Rates(1.0, 30.0)
+    """Five minutes between offsets, the last minute for itself; a timestamp that jumped back makes no negative rate."""
+    assert rates_of([0, 3000, 12_000, 11_700], 12_000, 12_000) == Rates(1.0, 30.0)
+    assert rates_of([0, 0, 0, 0], 0, 6000) == Rates(20.0, 100.0)
 
 
 def test_retention_as_kafka_writes_it() -> None:

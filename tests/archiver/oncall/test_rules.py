@@ -156,3 +156,10 @@ def test_durations_are_spoken_in_two_units() -> None:
     """As people say them."""
     said = [spoken(seconds) for seconds in (0, 45, 725, 3600, 11_400, 525_600)]
     assert said == ["0 s", "45 s", "12 min 5 s", "1 h", "3 h 10 min", "6 d 2 h"]
+
+
+def test_a_silent_worker_archives_nothing_any_more() -> None:
+    """The speed that it told of before it died says nothing about when the archive has caught up."""
+    waiting = {"durable": 4, "first": FirstRecord(NOW_MS - 1000), "rates": Rates(1, 1)}
+    assert judged(**waiting, heartbeat=beat(1, rate=50)).catch_up.when == "in"
+    assert judged(**waiting, heartbeat=beat(4000, rate=50)).catch_up.when == "never"

@@ -1,0 +1,137 @@
+"""`headrace dashboard`: a page that shows whether data is about to be lost. Needs Kafka and S3 only."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
+
+import click
+
+from headrace.archiver.default_names import DEFAULT_GROUP
+from headrace.archiver.logged import configure, fields
+from headrace.archiver.oncall.looking import Watcher
+from headrace.archiver.oncall.thresholds import Thresholds
+
+from .dashboard_data import page_json
+from .lag_thresholds import thresholds_of, thresholds_options
+from .looks import make_looker
+from .options import archive_option, kafka_option, log_format_option
+from .servers import open_store, reported_errors
+from .serving import Address, Page, address_option, allow_host_option, serving
+
+log = logging.getLogger("headrace.oncall")
+
+DEFAULT_LISTEN = "127.0.0.1:8477"
+DEFAULT_EVERY_S = 10.0
+_FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/chart.js": ("chart.js", "text/javascript; charset=utf-8"),
+}
+
+
+@click.command(name="dashboard")
+@kafka_option
+@archive_option
+@address_option("--listen", "Where the page is served.", DEFAULT_LISTEN)
+@allow_host_option
+@click.option("--topic", "topics", multiple=True, metavar="T", help="Only this topic. Repeat for several.")
+@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group.")
+@click.option(
+    "--every",
+    type=click.FloatRange(1),
+    default=DEFAULT_EVERY_S,
+    show_default=True,
+    metavar="S",
+    help="Look so often: seconds.",
+)
+@thresholds_options
+@log_format_option
+def command(
+    kafka: str,
+    archive_url: str,
+    listen_at: Address,
+    allow_hosts: tuple[str, ...],
+    topics: tuple[str, ...],
+    group: str,
+    every: float,
+    warn_behind: float,
+    critical_behind: float,
+    critical_loss: float,
+    max_transaction: float,
+    log_format: str,
+) -> None:
+    """Serve a page for people: is data about to be lost, where, why, and what to do.
+
+    The same judgement as `headrace lag`, looked up again each --every seconds, with the last hour as charts: topics,
+    partitions, workers, commits, sealed dates, gaps, quarantine, producers' spools and errors. It needs Kafka and S3
+    only; `headrace archive --dashboard` serves the same page from the archiver's process.
+
+    There is no password: it listens on 127.0.0.1 unless told otherwise (ssh -L 8477:127.0.0.1:8477 HOST brings it to
+    you). It shows names, offsets and counts, nothing that is in an event and no settings.
+
+    \b
+    headrace dashboard                       # then open http://127.0.0.1:8477
+    headrace dashboard --listen 0.0.0.0:8477 --allow-host archive.internal
+    """
+    configure(log_format, "INFO")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    thresholds = thresholds_of(warn_behind, critical_behind, critical_loss, max_transaction)
+    with (
+        reported_errors(),
+        showing(
+            kafka,
+            archive_url,
+            group,
+            topics,
+            thresholds,
+            at=listen_at,
+            host_names=allow_hosts,
+            every_s=every,
+            stop=stop,
+        ) as at,
+    ):
+        log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
+        stop.wait()
+
+
+@contextmanager
+def showing(
+    kafka: str,
+    archive_url: str,
+    group: str,
+    topics: tuple[str, ...],
+    thresholds: Thresholds,
+    *,
+    at: Address,
+    host_names: tuple[str, ...],
+    every_s: float,
+    stop: threading.Event,
+) -> Iterator[Address]:
+    """Serve the page for as long as the block lasts; `stop` ends the looking."""
+    looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, topics, with_news=True)
+    watcher = Watcher(looker, every_s=every_s, wait=stop.wait)
+    with serving(at, pages_of(watcher), host_names) as address:
+        watcher.start()
+        yield address
+
+
+def pages_of(watcher: Watcher) -> Mapping[str, Page]:
+    """Return the page, its parts, and its data."""
+
+    def data() -> bytes:
+        status = watcher.status()
+        return page_json(status, watcher.history(), watcher.troubles(), watcher.every_s)
+
+    pages = {path: Page(media_type, _part(name)) for path, (name, media_type) in _FILES.items()}
+    return {**pages, "/status.json": Page("application/json", data)}
+
+
+def _part(name: str) -> Callable[[], bytes]:
+    body = (files("headrace.cli") / "dashboard_page" / name).read_bytes()
+    return lambda: body
