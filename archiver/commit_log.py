@@ -7,7 +7,7 @@ and starts over from the log; a late write of the old body is harmless, since it
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .file_columns import FileColumns
@@ -93,12 +93,17 @@ class CommitLog:
                 "object version; nothing is archived to this log until then"
             )
 
+    def commits_back(self) -> Iterator[Entry]:
+        """Yield the commits from the log's end on backwards, each read when it is asked for."""
+        for seq in range(self.state.seq, 0, -1):
+            key = log_key(self.topic, seq)
+            entry = decode(self.store.get(key), f"{self.store.url}/{key}")
+            if entry.kind == "commit":
+                yield entry
+
     def rows_end(self, identity: Identity) -> int:
         """Return one past the last archived record of an identity, 0 without any: looks back from the log's end."""
-        for seq in range(self.state.seq, 0, -1):
-            entry = decode(self.store.get(log_key(self.topic, seq)), f"{self.store.url}/{log_key(self.topic, seq)}")
-            if entry.kind != "commit":
-                continue
+        for entry in self.commits_back():
             if entry.topic_id != identity.topic_id:
                 break
             own = [s for s in entry.spans if (s.partition, s.lineage) == (identity.partition, identity.lineage)]

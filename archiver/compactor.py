@@ -7,12 +7,11 @@ at any step harmless.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from .clock import Clock
 from .compaction_merge import Merged, merge_files
 from .compaction_plan import CompactLimits, Group, plan_groups
-from .failpoints import Failpoint
-from .log_state import FOLD_ENTRIES, CommittedFile
+from .log_state import CommittedFile
 from .object_store import ObjectStore
 from .parquet_file import FileCorrupt
 from .rewriting import Rewriter
@@ -35,32 +34,12 @@ class Compacted:
 
 
 class Compactor(Rewriter):
-    """Compacts dates of one topic. `is_gone(writer)`: whether the writer of an open intent is surely dead."""
+    """Compacts dates of one topic, within limits. The other arguments are those of every rewriter."""
 
     VERB = "compact"
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        topic: str,
-        *,
-        writer: str,
-        clock: Clock,
-        new_id: Callable[[], str],
-        limits: CompactLimits,
-        failpoint: Failpoint,
-        is_gone: Callable[[str], bool],
-        fold_entries: int = FOLD_ENTRIES,
-    ) -> None:
-        super().__init__(
-            *(store, topic),
-            writer=writer,
-            clock=clock,
-            new_id=new_id,
-            failpoint=failpoint,
-            is_gone=is_gone,
-            fold_entries=fold_entries,
-        )
+    def __init__(self, store: ObjectStore, topic: str, *, limits: CompactLimits, **more: Any) -> None:
+        super().__init__(store, topic, **more)
         self._limits = limits
 
     def plan(self, date: str) -> list[Group]:

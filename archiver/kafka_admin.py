@@ -5,6 +5,7 @@ wants to see the others. The archiver needs all that it asks for (`log_ranges`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ REQUEST_TIMEOUT_S = 8.0
 CHUNK_PARTITIONS = 500
 SETTLE_ATTEMPTS_MAX = 8
 SETTLE_PAUSE_S = 0.25
-POLL_S = 0.2
+POLL_S = 0.1
 POLL_RECORDS = 500
 # A topic that was made a moment ago, or whose leader moves, answers so for a moment.
 SETTLING = {
@@ -128,9 +129,13 @@ class KafkaAdmin:
             raise self._error(f"asking for the partitions of {topic}", error.args[0]) from error
 
     def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, LogEnds | KafkaError]:
-        starts = self._offsets(partitions, EARLIEST, IsolationLevel.READ_COMMITTED)
-        stable = self._offsets(partitions, LATEST, IsolationLevel.READ_COMMITTED)
-        highs = self._offsets(partitions, LATEST, IsolationLevel.READ_UNCOMMITTED)
+        # All three are on their way before the first answer is waited for.
+        asked = [
+            self._ask_offsets(partitions, EARLIEST, IsolationLevel.READ_COMMITTED),
+            self._ask_offsets(partitions, LATEST, IsolationLevel.READ_COMMITTED),
+            self._ask_offsets(partitions, LATEST, IsolationLevel.READ_UNCOMMITTED),
+        ]
+        starts, stable, highs = map(self._answers, asked)
         answers: dict[TopicPartition, LogEnds | KafkaError] = {}
         for where in partitions:
             three = (starts[where], stable[where], highs[where])
@@ -142,8 +147,15 @@ class KafkaAdmin:
     def _offsets(
         self, partitions: Iterable[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[TopicPartition, int | KafkaError]:
+        return self._answers(self._ask_offsets(partitions, spec, isolation))
+
+    def _ask_offsets(
+        self, partitions: Iterable[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel
+    ) -> dict[KafkaPartition, "Future[Any]"]:
         asked = {KafkaPartition(where.topic, where.partition): spec for where in partitions}
-        futures = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_TIMEOUT_S)
+        return self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_TIMEOUT_S)
+
+    def _answers(self, futures: Mapping[KafkaPartition, "Future[Any]"]) -> dict[TopicPartition, int | KafkaError]:
         offsets: dict[TopicPartition, int | KafkaError] = {}
         for where, future in futures.items():
             try:
@@ -171,7 +183,10 @@ class KafkaAdmin:
                 "enable.partition.eof": True,
                 "allow.auto.create.topics": False,
                 "queued.min.messages": 1,
+                # Without this a partition is fetched from a second after it was assigned.
+                "fetch.queue.backoff.ms": 10,
                 "max.partition.fetch.bytes": 64 << 10,
+                "fetch.max.bytes": 4 << 20,
                 "fetch.wait.max.ms": 100,
             }
         )

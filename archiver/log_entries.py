@@ -149,6 +149,21 @@ class Entry:
     prev_sha256: str = NO_SHA256
     min_reader: int = 1
 
+    @property
+    def quarantined(self) -> int:
+        """How many records its spans hold that could not be decoded."""
+        return sum(span.quarantined for span in self.spans)
+
+    @property
+    def records(self) -> int:
+        """How many records its spans hold, decoded and not."""
+        return sum(span.rows for span in self.spans) + self.quarantined
+
+    @property
+    def size(self) -> int:
+        """The bytes of its files together."""
+        return sum(file.bytes for file in self.files)
+
     def at_slot(self, seq: int, prev_sha256: str) -> "Entry":
         """Return this entry placed in a slot of the log."""
         return replace(self, seq=seq, prev_sha256=prev_sha256)

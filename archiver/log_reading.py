@@ -7,7 +7,7 @@ can cost time, never truth.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from .fetching import fetch_each, fetch_many, folders_of, window_of
@@ -19,6 +19,9 @@ from .log_state import FOLD_ENTRIES, LogState
 from .object_store import ObjectNotFound, ObjectStore
 
 log = logging.getLogger("headrace.archiver")
+
+OnEntry = Callable[[Entry], None]
+"""Hears of each entry that is taken in."""
 
 
 def read_entries(
@@ -44,10 +47,12 @@ def read_entries(
         window = min(window * 2, window_max)
 
 
-def read_on(store: ObjectStore, state: LogState, *, to: int | None = None) -> LogState:
+def read_on(store: ObjectStore, state: LogState, *, to: int | None = None, on_entry: OnEntry | None = None) -> LogState:
     """Take the entries after a state in, to the log's end or to slot `to`. Raises also LogViolation."""
     for entry, body in read_entries(store, state.topic, after=state.seq, to=to):
         state.apply(entry, sha256_of(body), f"{store.url}/{log_key(state.topic, entry.seq)}")
+        if on_entry is not None:
+            on_entry(entry)
     return state
 
 
@@ -66,9 +71,10 @@ def read_state(store: ObjectStore, topic: str, *, at: int | None = None, fold_en
     return state
 
 
-def read_newest(store: ObjectStore, empty: LogState) -> LogState:
+def read_newest(store: ObjectStore, empty: LogState, *, on_entry: OnEntry | None = None) -> LogState:
     """Return the newest state of a log; `empty` says of which topic, and how it is to be kept.
 
+    `on_entry` hears of the entries after the newest usable fold.
     Raises LogCorrupt also where the log ends before an entry that is there.
     """
     topic, each = empty.topic, empty.fold_entries
@@ -77,7 +83,7 @@ def read_newest(store: ObjectStore, empty: LogState) -> LogState:
     if state.seq == 0:
         state = empty
     state.lean, state.on_thousand = empty.lean, empty.on_thousand
-    read_on(store, state)
+    read_on(store, state, on_entry=on_entry)
     if state.seq < known:
         missing = f"{store.url}/{log_key(topic, state.seq + 1)}"
         raise LogCorrupt(

@@ -52,6 +52,12 @@ class PartitionState:
     closed: bool = False
     gaps: tuple[Gap, ...] = ()
 
+    @property
+    def blind(self) -> bool:
+        """Whether offsets were passed in which no record was, so that no leader epoch is known and Kafka cannot tell
+        a truncation. They are read again, for a record among them is of another history."""
+        return self.leader_epoch < 0 and self.origin < self.next and not (self.rows or self.quarantined)
+
 
 @dataclass(frozen=True, slots=True)
 class Seal:

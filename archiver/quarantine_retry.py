@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from .flush_buffer import BuiltFile, FileContext, FlushBuffer
 from .flush_buffer_rows import runs_of
-from .log_entries import PartEntry, decode, log_key
+from .log_entries import PartEntry
 from .log_state import CommittedFile
 from .object_store import ObjectNotFound, ObjectStore
 from .parquet_file import FileCorrupt, read_file
@@ -111,13 +111,9 @@ class QuarantineRetry(Rewriter):
 
     def _settings(self) -> TopicSettings:
         """Return how the topic is archived, as its newest commit says."""
-        for seq in range(self.log.state.seq, 0, -1):
-            key = log_key(self._topic, seq)
-            entry = decode(self._store.get(key), f"{self._store.url}/{key}")
-            if entry.kind == "commit":
-                found = entry.details.get("settings")
-                return TopicSettings.from_json(dict(found)) if found else TopicSettings(self._topic)
-        return TopicSettings(self._topic)
+        newest = next(self.log.commits_back(), None)
+        found = None if newest is None else newest.details.get("settings")
+        return TopicSettings.from_json(dict(found)) if found else TopicSettings(self._topic)
 
     # -- what to take ------------------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class S3Store:
                 read_timeout=read_timeout_s,
                 s3={"addressing_style": "path"} if client_options.get("endpoint_url") else {},
                 request_checksum_calculation="when_required",
-                max_pool_connections=32,
+                max_pool_connections=64,  # four topics' logs, sixteen objects each
             )
             return session.client("s3", config=config, **client_options)
 

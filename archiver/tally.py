@@ -62,9 +62,8 @@ class Tally:
     def committed(self, entry: Entry) -> None:
         """Count a commit, and log it."""
         topic, seconds = entry.topic, self._clock.monotonic() - self._flush_begun_s
-        rows, quarantined = (sum(getattr(span, name) for span in entry.spans) for name in ("rows", "quarantined"))
+        rows, quarantined, size = entry.records - entry.quarantined, entry.quarantined, entry.size
         gaps = [gap for span in entry.spans for gap in span.gaps]
-        size = sum(file.bytes for file in entry.files)
         for name, count in (
             ("commits", 1),
             ("records", rows),

@@ -54,6 +54,8 @@ def meaning_of(
         if held.taken and held.epoch >= 0:
             return ReadAgain(held.start)  # the client compares again, for where the log stands
         return ReadAgain(cut) if not held.taken and cut >= rows_end() else Diverged(cut, held.epoch)
+    if held.again_from is not None and held.again_from < low <= held.start and not held.taken:
+        return ReadAgain(low)  # retention took some of what is only read again
     if held.end < low:
         return Retained(low)
     if held.taken:

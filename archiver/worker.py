@@ -176,7 +176,7 @@ class Worker:
             archive = self._archives.get(partition.topic)
             held = archive.held.get(partition.partition) if archive is not None else None
             if held is not None:
-                starts[partition] = Start(held.end, held.epoch)
+                starts[partition] = Start(held.reads_from, held.epoch)
         self._source.restart_at(starts)
 
     def _flush(self, archive: TopicArchive) -> None:

@@ -35,6 +35,7 @@ from headrace.schemas.catalog import builtin, topic_of
 
 from .dashboard import DEFAULT_EVERY_S, showing
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
+from .servers import stop_at_signals
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 
 log = logging.getLogger("headrace.archiver")
@@ -159,9 +160,7 @@ def command(
     headrace archive --raw clicks-json --workers 2
     """
     configure(log_format, "DEBUG" if verbose else "INFO")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = stop_at_signals()
     clock = SystemClock(stop)
     kafka_settings: dict[str, Any] = {"bootstrap.servers": kafka}
     try:

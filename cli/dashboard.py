@@ -1,7 +1,6 @@
 """`headrace dashboard`: a page that shows whether data is about to be lost. Needs Kafka and S3 only."""
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,17 +8,15 @@ from importlib.resources import files
 
 import click
 
-from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.logged import configure, fields
 from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.thresholds import Thresholds
 
 from .dashboard_data import page_json
-from .lag_thresholds import thresholds_of, thresholds_options
 from .looks import make_looker
-from .options import archive_option, kafka_option, log_format_option
-from .servers import open_store, reported_errors
-from .serving import Address, Page, address_option, allow_host_option, serving
+from .servers import open_store, reported_errors, stop_at_signals
+from .serving import Address, Page, serving
+from .watching import watching_options
 
 log = logging.getLogger("headrace.oncall")
 
@@ -34,22 +31,7 @@ _FILES = {
 
 
 @click.command(name="dashboard")
-@kafka_option
-@archive_option
-@address_option("--listen", "Where the page is served.", DEFAULT_LISTEN)
-@allow_host_option
-@click.option("--topic", "topics", multiple=True, metavar="T", help="Only this topic. Repeat for several.")
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group.")
-@click.option(
-    "--every",
-    type=click.FloatRange(1),
-    default=DEFAULT_EVERY_S,
-    show_default=True,
-    metavar="S",
-    help="Look so often: seconds.",
-)
-@thresholds_options
-@log_format_option
+@watching_options("the page", DEFAULT_LISTEN, DEFAULT_EVERY_S)
 def command(
     kafka: str,
     archive_url: str,
@@ -58,10 +40,7 @@ def command(
     topics: tuple[str, ...],
     group: str,
     every: float,
-    warn_behind: float,
-    critical_behind: float,
-    critical_loss: float,
-    max_transaction: float,
+    thresholds: Thresholds,
     log_format: str,
 ) -> None:
     """Serve a page for people: is data about to be lost, where, why, and what to do.
@@ -78,26 +57,12 @@ def command(
     headrace dashboard --listen 0.0.0.0:8477 --allow-host archive.internal
     """
     configure(log_format, "INFO")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
-    thresholds = thresholds_of(warn_behind, critical_behind, critical_loss, max_transaction)
-    with (
-        reported_errors(),
-        showing(
-            kafka,
-            archive_url,
-            group,
-            topics,
-            thresholds,
-            at=listen_at,
-            host_names=allow_hosts,
-            every_s=every,
-            stop=stop,
-        ) as at,
-    ):
-        log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
-        stop.wait()
+    with reported_errors():
+        stop = stop_at_signals()  # within: reported_errors takes SIGTERM for itself
+        watched = (kafka, archive_url, group, topics, thresholds)
+        with showing(*watched, at=listen_at, host_names=allow_hosts, every_s=every, stop=stop) as at:
+            log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
+            stop.wait()
 
 
 @contextmanager

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from headrace.archiver.oncall.lag import PartitionLag
+from headrace.archiver.oncall.lag import PartitionLag, by_topic, oldest_s, records_behind, soonest_loss_s
 from headrace.archiver.oncall.looking import Sample, Trouble
 from headrace.archiver.oncall.status import Status
-
-from .lag_views import topic_order
 
 PAGE_VERSION = 1
 POINTS_MAX = 90
@@ -32,14 +30,12 @@ def page_json(
 ) -> bytes:
     """Return what the page asks for."""
     news = {each.topic: asdict(each) for each in status.gathered.news}
-    topics = [
-        _topic(topic, lags, history.get(topic, ()), news.get(topic)) for topic, lags in topic_order(status.lags).items()
-    ]
-    shown = 0
-    for topic, lags in zip(topics, topic_order(status.lags).values(), strict=True):
-        rows = [[lag.as_json()[name] for name in PARTITION_FIELDS] for lag in lags[: PARTITIONS_SHOWN - shown]]
-        topic["rows"] = rows
-        shown += len(rows)
+    topics: list[dict[str, Any]] = []
+    room = PARTITIONS_SHOWN
+    for name, lags in by_topic(status.lags).items():
+        rows = [_row(lag) for lag in lags[:room]]
+        room -= len(rows)
+        topics.append({**_topic(name, lags, history.get(name, ()), news.get(name)), "rows": rows})
     value = {
         "version": PAGE_VERSION,
         "at_ms": status.at_ms,
@@ -65,10 +61,13 @@ def page_json(
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
+def _row(lag: PartitionLag) -> list[Any]:
+    values = lag.as_json()
+    return [values[name] for name in PARTITION_FIELDS]
+
+
 def _topic(name: str, lags: Sequence[PartitionLag], samples: Sequence[Sample], news: Any) -> dict[str, Any]:
     waiting = [each for each in lags if each.waiting]
-    ages = [each.seconds_behind for each in lags if each.seconds_behind is not None]
-    losses = [each.loss.seconds for each in lags if each.loss.seconds is not None]
     rates = [each.catch_up for each in waiting]
     slowest = next((when for when in ("never", "unknown", "in") if any(each.when == when for each in rates)), "done")
     arrivals = [each.seconds for each in rates if each.when == "in" and each.seconds is not None]
@@ -79,9 +78,9 @@ def _topic(name: str, lags: Sequence[PartitionLag], samples: Sequence[Sample], n
         "partitions": len(lags),
         "waiting": len(waiting),
         "unknown": sum(each.records_behind is None for each in lags),
-        "records_behind": sum(each.records_behind or 0 for each in lags),
-        "seconds_behind": max(ages, default=None),
-        "seconds_to_loss": min(losses, default=None),
+        "records_behind": records_behind(lags),
+        "seconds_behind": oldest_s(lags),
+        "seconds_to_loss": soonest_loss_s(lags),
         "catch_up": slowest,
         "catch_up_seconds": max(arrivals, default=None),
         "lost": sum(each.lost for each in lags),

@@ -1,22 +1,19 @@
 """`headrace exporter`: what `headrace lag` knows, as Prometheus metrics. Needs Kafka and S3 only."""
 
 import logging
-import signal
-import threading
 
 import click
 
-from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.logged import configure, fields
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.metric_list import LAG_METRICS
+from headrace.archiver.oncall.thresholds import Thresholds
 
-from .lag_thresholds import thresholds_of, thresholds_options
 from .looks import make_looker
-from .options import archive_option, kafka_option, log_format_option
-from .servers import open_store, reported_errors
-from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+from .servers import open_store, reported_errors, stop_at_signals
+from .serving import METRICS_TYPE, Address, Page, serving
+from .watching import watching_options
 
 log = logging.getLogger("headrace.oncall")
 
@@ -24,17 +21,7 @@ DEFAULT_LISTEN = "127.0.0.1:9477"
 
 
 @click.command(name="exporter")
-@kafka_option
-@archive_option
-@address_option("--listen", "Where /metrics is served.", DEFAULT_LISTEN)
-@allow_host_option
-@click.option("--topic", "topics", multiple=True, metavar="T", help="Only this topic. Repeat for several.")
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group.")
-@click.option(
-    "--every", type=click.FloatRange(1), default=15.0, show_default=True, metavar="S", help="Look so often: seconds."
-)
-@thresholds_options
-@log_format_option
+@watching_options("/metrics", DEFAULT_LISTEN, 15.0)
 def command(
     kafka: str,
     archive_url: str,
@@ -43,10 +30,7 @@ def command(
     topics: tuple[str, ...],
     group: str,
     every: float,
-    warn_behind: float,
-    critical_behind: float,
-    critical_loss: float,
-    max_transaction: float,
+    thresholds: Thresholds,
     log_format: str,
 ) -> None:
     """Serve what `headrace lag` knows at /metrics, for Prometheus.
@@ -64,10 +48,7 @@ def command(
     headrace exporter --listen 0.0.0.0:9477 --allow-host archive-exporter
     """
     configure(log_format, "INFO")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
-    thresholds = thresholds_of(warn_behind, critical_behind, critical_loss, max_transaction)
+    stop = stop_at_signals()
     with reported_errors():
         looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, topics)
     watcher = Watcher(looker, every_s=every, wait=stop.wait)

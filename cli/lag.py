@@ -8,9 +8,10 @@ import click
 from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.oncall.gather import NoSuchTopic
 from headrace.archiver.oncall.status import EXIT_CODES, Status
+from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.replay.errors import RequestRefused, named
 
-from .lag_thresholds import thresholds_of, thresholds_options
+from .lag_thresholds import thresholds_options
 from .lag_views import explanation, show
 from .lag_watch import watch
 from .looks import make_looker
@@ -59,10 +60,7 @@ def command(
     every: float,
     explain: str | None,
     check: bool,
-    warn_behind: float,
-    critical_behind: float,
-    critical_loss: float,
-    max_transaction: float,
+    thresholds: Thresholds,
 ) -> None:
     """Show how far the archive is behind Kafka, worst first, and what is wrong.
 
@@ -94,7 +92,6 @@ def command(
     S3 does not answer. With it, all that cannot be told is 3, usage errors too.
     """
     with reported_errors():
-        thresholds = thresholds_of(warn_behind, critical_behind, critical_loss, max_transaction)
         chosen = (*topics, explain.split("/")[0]) if explain not in (None, "archive") else topics
         looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, chosen)
         try:

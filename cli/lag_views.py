@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from headrace.archiver.oncall.lag import PartitionLag
-from headrace.archiver.oncall.rules import SILENT_S, Finding, spoken
+from headrace.archiver.oncall.finding import Finding, spoken
+from headrace.archiver.oncall.heartbeat import SILENT_S
+from headrace.archiver.oncall.lag import PartitionLag, by_topic, oldest_s, records_behind, soonest_loss_s
 from headrace.archiver.oncall.status import Status
 from headrace.replay.errors import RequestRefused
 
@@ -39,16 +40,15 @@ def lines(lags: Sequence[PartitionLag], found: Sequence[Finding], *, verbose: bo
         rows = [HEADINGS, *(_partition_row(each) for each in lags)]
         colours = [None, *("red" if each.facts.where in bad else _COLOURS.get(each.state) for each in lags)]
     else:
-        folded = list(topic_order(lags).items())
+        folded = list(by_topic(lags).items())
         rows = [TOPIC_HEADINGS, *(topic_row(topic, each) for topic, each in folded)]
         colours = [None, *("red" if name in bad_topics else _COLOURS.get(each[0].state) for name, each in folded)]
     for line, colour in zip(table(rows, RIGHT), colours, strict=True):
         yield click.style(line, fg=colour) if colour else click.style(line, bold=True)
-    behind = sum(each.records_behind or 0 for each in lags)
     unsure = sum(each.records_behind is None for each in lags)
     tail = f"; {unsure} partitions unknown" if unsure else ""
     topics = len({each.facts.where.topic for each in lags})
-    yield f"{behind:,} records behind in {len(lags)} partitions of {topics} topics{tail}"
+    yield f"{records_behind(lags):,} records behind in {len(lags)} partitions of {topics} topics{tail}"
     for each in found[:_FINDINGS_SHOWN]:
         yield click.style(f"{each.severity}: {plain(each.where)} {each.rule}: {plain(each.evidence)}", fg=_colour(each))
     if len(found) > _FINDINGS_SHOWN:
@@ -98,19 +98,17 @@ def topic_row(topic: str, lags: Sequence[PartitionLag]) -> tuple[str, ...]:
     """Return a topic's line: its worst partition's state, sums, and the extremes of the rest."""
     worst = lags[0]
     waiting = [each for each in lags if each.waiting]
-    ages = [each.seconds_behind for each in lags if each.seconds_behind is not None]
     unknown_age = any(each.seconds_behind is None for each in waiting)
-    losses = [each.loss.seconds for each in lags if each.loss.seconds is not None]
     slowest = max(waiting, key=_arrival_order) if waiting else worst
-    oldest = max(ages, default=0.0)
+    oldest, loss_s = oldest_s(lags), soonest_loss_s(lags)
     workers = {beat.worker for each in lags if (beat := each.facts.heartbeat) is not None and not _is_silent(each)}
     return (
         plain(topic),
         worst.state,
         f"{len(waiting)} of {len(lags)}" if waiting else str(len(lags)),
-        f"{sum(each.records_behind or 0 for each in lags):,}",
+        f"{records_behind(lags):,}",
         spoken(oldest) if oldest else "?" if unknown_age or worst.state == "unknown" else "-",
-        spoken(min(losses)) if losses else "-",
+        "-" if loss_s is None else spoken(loss_s),
         caught_up(slowest) if waiting else "-",
         str(len(workers)) if workers else "none",
         plain(worst.note),
@@ -153,14 +151,6 @@ def _positions(lag: PartitionLag) -> Iterator[str]:
     heads, values = HEADINGS, _partition_row(lag)
     for head, value in zip(heads, values, strict=True):
         yield f"{head:<10}  {value}"
-
-
-def topic_order(lags: Sequence[PartitionLag]) -> dict[str, list[PartitionLag]]:
-    """Return partitions by topic, in the order in which topics first come: worst first."""
-    folded: dict[str, list[PartitionLag]] = {}
-    for lag in lags:
-        folded.setdefault(lag.facts.where.topic, []).append(lag)
-    return folded
 
 
 def _arrival_order(lag: PartitionLag) -> tuple[int, float]:

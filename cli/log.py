@@ -84,19 +84,16 @@ RIGHT = {"seq", "rows", "quarantined", "gaps", "files", "bytes"}
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    def total(name: str) -> str:
-        return f"{sum(int(getattr(span, name)) for span in entry.spans):,}"
-
     return (
         str(entry.seq),
         entry.at,
         entry.kind,
         _spans_text(entry.spans) if entry.kind == "commit" else _details_text(entry.details),
-        total("rows"),
-        total("quarantined"),
+        f"{entry.records - entry.quarantined:,}",
+        f"{entry.quarantined:,}",
         str(sum(len(span.gaps) for span in entry.spans)),
         str(len(entry.files)),
-        f"{sum(file.bytes for file in entry.files):,}",
+        f"{entry.size:,}",
         entry.writer,
     )
 

@@ -7,7 +7,7 @@ from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.oncall.audit_tail import AuditTail
 from headrace.archiver.oncall.gather import Gatherer
 from headrace.archiver.oncall.looking import Looker
-from headrace.archiver.oncall.rules import Thresholds
+from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.schemas.catalog import AUDIT_TOPIC, builtin
 from headrace.schemas.frame import Decoder
 

@@ -4,6 +4,7 @@ Verbs that only the light install has must not import this module: it brings bot
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -59,6 +60,14 @@ def reported_errors() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def stop_at_signals() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set, for verbs that run until somebody ends them."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """The shipper: takes records off the queue and delivers them to Kafka, in order, until each is acknowledged.
 
 It owns the librdkafka producer, which is idempotent, and is the only one to touch it. What it never does: give up a
-record that Kafka did not refuse for good, or raise. Records are acknowledged by windows: see window.py.
+record that Kafka did not refuse for good, or raise.
 
 A delivery that fails ends the producer: what it has not sent is purged, what is on the wire is waited for, and a new
 producer goes back to the lowest record that is not acknowledged. So order holds within a partition, whatever failed.
@@ -21,19 +21,26 @@ from confluent_kafka import KafkaError, KafkaException
 
 from . import forks
 from .letter import Letter, refused
-from .parking import Parking
 from .queues import Queue
 from .record import Record
-from .topic_look import TOPIC_ERRORS, TopicLook
-from .window import Place, Window
+
+SCHEMAS_TOPIC = "headrace.schemas"
 
 _BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
 _POLL_S = 0.02
 _IDLE_S = 0.5
 _MOMENT_S = 0.001
 _QUIET_S = 30.0
-_WINDOW_S = 0.25  # how long records may be on their way before the producer is let run empty
+_PARKED_BYTES_MAX = 128 << 20
 _log = logging.getLogger("headrace.producer")
+_TOPIC_ERRORS = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
 _REFUSED_FOR_GOOD = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -65,21 +72,26 @@ class Shipper:
         monotonic: Callable[[], float],
     ) -> None:
         self._queue = queue
+        self._ack = queue.ack
         self._config = dict(config)
         self._make_producer = make_producer
         self._on_refused = on_refused
         self._in_flight_max = in_flight_records_max
         self._drain_timeout_s = drain_timeout_s
+        self._topic_retry_s = topic_retry_s
         self._idle_s = idle_s
         self._monotonic = monotonic
         self._producer: Any = None
         self._failed: str | None = None
         self._highest = -1  # the highest position handed to librdkafka so far
         self._single_until = -1  # up to this position records go in batches of one
-        self._held: list[Place] = []  # read, but not taken by a full librdkafka
-        self._parking = Parking(retry_s=topic_retry_s, monotonic=monotonic)
-        self._window = Window()  # each producer has its own: reports of an earlier producer change nothing
-        self._look = TopicLook(None)
+        self._held: list[tuple[int, Record]] = []  # read, but not taken by a full librdkafka
+        self._parked: dict[str, list[tuple[int, Record]]] = {}
+        self._parked_until: dict[str, float] = {}
+        self._parked_bytes = 0
+        # By topic. A new producer has a new one: reports of an earlier producer change nothing but acknowledgements.
+        self._in_flight: dict[str, int] = {}
+        self._published: set[bytes] = set()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self.idle = False  # whether it sleeps until nudge()
         self._quiet_until = float("-inf")
@@ -132,78 +144,53 @@ class Shipper:
         self._producer.poll(0)
         if self._failed is not None:
             return True
-        if self._held_up():
-            return False
         handed = self._ship(self._next_batch())
         self._producer.poll(0)
-        if not handed and self._failed is None and not len(self._producer):
-            self._delivered()
         self.delivered_to = self._queue.lowest_unacked()
         return handed
 
-    def _held_up(self) -> bool:
-        """Whether no more may be handed over until the producer is empty; when it is, acknowledge what it had."""
-        window = self._window
-        if not window:
-            return False
-        if len(window) < self._in_flight_max and self._parking.due() is None:
-            now = self._monotonic()
-            if window.since <= now < window.since + _WINDOW_S:  # the clock may jump
-                return False
-        if len(self._producer):
-            return True
-        self._delivered()
-        return False
-
-    def _delivered(self) -> None:
-        """Acknowledge all that the producer had, but what it said to have failed: it is empty."""
-        delivered = self._window.empty()
-        self._queue.ack_all(delivered)
-        self.acked += len(delivered)
-        self.delivered_to = self._queue.lowest_unacked()
-
-    def _next_batch(self) -> list[Place]:
+    def _next_batch(self) -> list[tuple[int, Record]]:
         """Return what comes next: held back records, parked ones whose time has come, else new ones."""
         if self._held:
             batch, self._held = self._held, []
             return batch
-        # The window is empty then, so that all of the topic's records are back: else a later one could overtake.
-        topic = self._parking.due()
-        if topic is not None and not self._window:
-            return self._parking.take(topic)
-        if self._parking.full:
-            return []
-        return self._queue.read(min(_BATCH, self._in_flight_max - len(self._window)))
+        now = self._monotonic()
+        for topic, until in self._parked_until.items():
+            # Only when all of the topic's records have come back: else a later one could overtake an earlier one.
+            if until <= now and not self._in_flight.get(topic) and self._parked.get(topic):
+                del self._parked_until[topic]
+                back = sorted(self._parked.pop(topic))
+                self._parked_bytes -= sum(record.queued_bytes for _, record in back)
+                return back
+        if self._parked_bytes > _PARKED_BYTES_MAX:
+            return []  # what waits for missing topics fills the memory that there is for it
+        room = self._in_flight_max - sum(self._in_flight.values())
+        return self._queue.read(min(_BATCH, room)) if room > 0 else []
 
-    def _ship(self, batch: list[Place]) -> bool:
+    def _ship(self, batch: list[tuple[int, Record]]) -> bool:
         """Hand a batch to librdkafka; return whether any record was taken. The loop is the shipper's hot path."""
         taken = False
-        produce, on_their_way = self._producer.produce, self._window.records
-        published, parked, there = self._look.published, self._parking.until, self._look.there
+        produce, delivered, in_flight = self._producer.produce, self._delivered, self._in_flight
+        published, parked = self._published, self._parked_until
         if batch:
             self._highest = max(self._highest, batch[-1][0])  # those that are held back will follow
-            if not on_their_way:
-                self._window.since = self._monotonic()
-        for index, place in enumerate(batch):
-            position, record = place
-            topic, key, value, timestamp_ms, _, schema_text, _ = record
-            if topic not in there:
-                self._look_for(topic)
-                if topic in parked:
-                    self._parking.park(place)
-                    continue
+        for index, (position, record) in enumerate(batch):
+            topic, key, value, timestamp_ms, *_ = record
+            if topic in parked:
+                self._park(position, record)
+                continue
             if 0 <= self._single_until < position:
                 # The refused batch is through: once nothing is on its way, a new producer makes full batches again.
                 self._held = batch[index:]
-                if not len(self._producer):
-                    self._delivered()
+                if not any(in_flight.values()):
                     self._failed = "back to full batches"
                     self._single_until = -1
                 return taken
-            if schema_text not in published:
-                self.schemas_failed += not self._look.publish_schema(record, self._schema_delivered)
+            if value[2:10] not in published:
+                self._publish_schema(record)
+            report = functools.partial(delivered, in_flight, position, record)
             try:
-                produce(topic, value, key, -1, None, None, timestamp_ms)  # keywords would cost more than the call
+                produce(topic, value=value, key=key, timestamp=timestamp_ms, on_delivery=report)
             except BufferError:
                 self._held = batch[index:]
                 return taken
@@ -212,40 +199,29 @@ class Shipper:
                 if self._failed is not None:
                     return True
                 continue
-            on_their_way.append(place)
+            in_flight[topic] = in_flight.get(topic, 0) + 1
             taken = True
         return taken
 
-    def _look_for(self, topic: str) -> None:
-        """Park a topic that is not there before librdkafka has its records."""
-        if topic in self._parking.until:
-            return
-        error = self._look.missing(topic)
+    def _delivered(
+        self, in_flight: dict[str, int], position: int, record: Record, error: KafkaError | None, _: object
+    ) -> None:
+        """Take one delivery report; `in_flight` tells which producer it is of: each has its own."""
+        in_flight[record[0]] -= 1
         if error is None:
-            self._look.there.add(topic)
-        else:
-            self._wait_for(topic, error)
-
-    def _wait_for(self, topic: str, error: KafkaError) -> None:
-        self._noted(f"topic {topic}: {error.str()}; its events wait in the queue")
-        self._parking.close(topic)
-        self._look.there.discard(topic)
-
-    def _reported(self, window: Window, error: KafkaError | None, message: Any) -> None:
-        """Take the report of a record that was not delivered; `window` tells which producer it is of."""
-        if error is None or window is not self._window:
-            return
-        place = window.fail(message.topic(), message.value())
-        # Once the producer has failed, the next one sends again whatever is not acknowledged.
-        if place is not None and self._failed is None:
-            self._undelivered(*place, error)
+            self._ack(position)
+            self.acked += 1
+        elif in_flight is self._in_flight and self._failed is None:
+            self._undelivered(position, record, error)
+        # Else it is not acknowledged, and the next producer sends it again.
 
     def _undelivered(self, position: int, record: Record, error: KafkaError) -> None:
         """Decide what a failed delivery means: park the topic, send singly, drop the record, or start over."""
         code = error.code()
-        if code in TOPIC_ERRORS:
-            self._wait_for(record.topic, error)
-            self._parking.park((position, record))
+        if code in _TOPIC_ERRORS:
+            self._noted(f"topic {record.topic}: {error.str()}; its events wait in the queue")
+            self._park(position, record)
+            self._parked_until[record.topic] = self._monotonic() + self._topic_retry_s
         elif code not in _REFUSED_FOR_GOOD:
             self._fail(error)
         elif self._single_until >= 0:
@@ -257,6 +233,10 @@ class Shipper:
         else:
             self._single_until = self._highest
             self._fail(error)
+
+    def _park(self, position: int, record: Record) -> None:
+        self._parked.setdefault(record.topic, []).append((position, record))
+        self._parked_bytes += record.queued_bytes
 
     def _fail(self, error: KafkaError) -> None:
         self._failed = self._noted(f"delivery failed, trying again: {error.name()}: {error.str()}")
@@ -283,12 +263,9 @@ class Shipper:
             # Their fate stays unknown: sent again, they may come twice, with the same event id.
             producer.purge(in_queue=True, in_flight=True, blocking=True)
             producer.poll(0)
-        if not len(producer):
-            self._delivered()
         self._drop_producer()
         self._queue.rewind()
-        self._held = []
-        self._parking.forget()
+        self._held, self._parked, self._parked_bytes, self._in_flight = [], {}, 0, {}
         self._failed = None
         self.restarts += 1
 
@@ -296,12 +273,10 @@ class Shipper:
         config = dict(self._config)
         if self._single_until >= 0:
             config |= {"batch.num.messages": 1, "linger.ms": 0}
-        self._window = window = Window()
-        reported = functools.partial(self._reported, window)
-        told = {"error_cb": self._noticed, "on_delivery": reported, "delivery.report.only.error": True}
-        producer = self._make_producer(config | told)
+        self._published = set()
+        producer = self._make_producer(config | {"error_cb": self._noticed})
         forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
-        self._producer, self._look = producer, TopicLook(producer)
+        self._producer = producer
         self._failed = None
 
     def _drop_producer(self) -> None:
@@ -317,6 +292,21 @@ class Shipper:
         if error.fatal():
             self._fail(error)
 
+    def _publish_schema(self, record: Record) -> None:
+        """Publish a type's schema once a producer, best effort: nothing waits for it or fails with it."""
+        self._published.add(record.fingerprint)
+        if not record.schema_text:
+            return  # of a spool whose copy of it was damaged
+        try:
+            self._producer.produce(
+                SCHEMAS_TOPIC,
+                value=record.schema_text.encode(),
+                key=record.fingerprint,
+                on_delivery=self._schema_delivered,
+            )
+        except (BufferError, KafkaException):
+            self.schemas_failed += 1
+
     def _schema_delivered(self, error: KafkaError | None, _: object) -> None:
         if error is not None:
             self.schemas_failed += 1
@@ -326,7 +316,7 @@ class Shipper:
         if self._producer is None:
             self._sleep(_IDLE_S)  # it could not be made
             return
-        if self._window or self._held or self._parking:
+        if any(self._in_flight.values()) or self._held or self._parked:
             try:
                 self._producer.poll(_POLL_S)
             except Exception as error:  # noqa: BLE001 - fatal errors are raised here too; this thread must live

@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 Delivered = Callable[[KafkaError | None, Any], None]
-Waiting = tuple[str, bytes | None, bytes, int, Delivered]
 HOLD = object()
 
 
@@ -22,8 +20,6 @@ class FakeBroker:
         self.producers: list[FakeProducer] = []
         self.decide: Callable[[str, bytes], KafkaError | object | None] = lambda _topic, _value: None
         self.refuse_produce: Callable[[str, bytes], KafkaError | None] = lambda _topic, _value: None
-        self.missing: Callable[[str], KafkaError | None] = lambda _topic: None
-        self.silent = False
         self.room = 1_000_000
         self.dead = False
         self.fatal: KafkaError | None = None
@@ -48,38 +44,20 @@ class FakeProducer:
         self.config = dict(config)
         self.purged = 0
         self._broker = broker
-        self._waiting: list[Waiting] = []
+        self._waiting: list[tuple[str, bytes | None, bytes, int, Delivered]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def list_topics(self, topic: str, timeout: float) -> ClusterMetadata:
-        """Say whether a topic is there; raise after the timeout when the brokers are silent."""
-        del timeout
-        if self._broker.silent:
-            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
-        about, found = TopicMetadata(), ClusterMetadata()
-        about.topic, about.error = topic, self._broker.missing(topic)
-        found.topics = {topic: about}
-        return found
-
-    def produce(  # noqa: PLR0917 - confluent_kafka's own
-        self,
-        topic: str,
-        value: bytes,
-        key: bytes | None = None,
-        partition: int = -1,
-        callback: Delivered | None = None,
-        on_delivery: Delivered | None = None,
-        timestamp: int = 0,
+    def produce(
+        self, topic: str, *, value: bytes, on_delivery: Delivered, key: bytes | None = None, timestamp: int = 0
     ) -> None:
-        del partition
         refusal = self._broker.refuse_produce(topic, value)
         if refusal is not None:
             raise KafkaException(refusal)
         if len(self._waiting) >= self._broker.room:
             raise BufferError("queue full")
-        self._waiting.append((topic, key, value, timestamp, callback or on_delivery or self.config["on_delivery"]))
+        self._waiting.append((topic, key, value, timestamp, on_delivery))
 
     def poll(self, timeout: float) -> int:
         """Deliver what waits. A refusal for good takes its whole batch with it, as brokers do.
@@ -100,13 +78,15 @@ class FakeProducer:
             failed = next((verdict for verdict in verdicts if verdict is not None), None)
             if failed is None:
                 self._broker.log += [each[:4] for each in batch]
-            else:
-                self._report(batch, failed)  # type: ignore[arg-type] # HOLD was handled above
+            for *_, on_delivery in batch:
+                on_delivery(failed, None)  # type: ignore[arg-type] # HOLD was handled above
         return 0
 
-    def _batches(self, waiting: list[Waiting]) -> list[list[Waiting]]:
+    def _batches(
+        self, waiting: list[tuple[str, bytes | None, bytes, int, Delivered]]
+    ) -> list[list[tuple[str, bytes | None, bytes, int, Delivered]]]:
         size = int(self.config.get("batch.num.messages", 10_000))
-        batches: list[list[Waiting]] = []
+        batches: list[list[tuple[str, bytes | None, bytes, int, Delivered]]] = []
         for each in waiting:
             if batches and batches[-1][0][0] == each[0] and len(batches[-1]) < size:
                 batches[-1].append(each)
@@ -118,27 +98,5 @@ class FakeProducer:
         del in_queue, in_flight, blocking
         waiting, self._waiting = self._waiting, []
         self.purged += len(waiting)
-        self._report(waiting, KafkaError(KafkaError._PURGE_QUEUE))
-
-    def _report(self, records: list[Waiting], error: KafkaError) -> None:
-        """Report failures only: the shipper asks for no more (delivery.report.only.error)."""
-        if not self.config["delivery.report.only.error"]:
-            raise NotImplementedError("reports of successes")
-        for topic, key, value, _, on_delivery in records:
-            on_delivery(error, FakeMessage(topic, key, value))
-
-
-class FakeMessage:
-    """What a report is about."""
-
-    def __init__(self, topic: str, key: bytes | None, value: bytes) -> None:
-        self._content = topic, key, value
-
-    def topic(self) -> str:
-        return self._content[0]
-
-    def key(self) -> bytes | None:
-        return self._content[1]
-
-    def value(self) -> bytes:
-        return self._content[2]
+        for *_, on_delivery in waiting:
+            on_delivery(KafkaError(KafkaError._PURGE_QUEUE), None)

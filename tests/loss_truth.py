@@ -1,21 +1,24 @@
 """Seconds to loss against the truth: what was predicted at each look, and when Kafka really deleted the record.
 
-`PYTHONPATH=src:tests python -m loss_truth` measures it at length and prints the figures of docs/runbook/losing-data.md.
+`PYTHONPATH=src:tests python -m loss_truth` measures it at length and prints the figures of docs/runbook/losing-data.md;
+with the names of cases it measures those.
 """
 
 import os
 import statistics
+import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Producer
 from servers import Servers, running
 
-from headrace.archiver.kafka_admin import KafkaAdmin, LogEnds
+from headrace.archiver.kafka_admin import FirstRecord, KafkaAdmin, LogEnds
 from headrace.archiver.memory_store import MemoryStore
 from headrace.archiver.oncall.looking import Looker
+from headrace.archiver.oncall.loss import loss_of
 from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.source import TopicPartition
 from headrace.cli.looks import make_looker
@@ -24,27 +27,69 @@ MIB = 1 << 20
 BY_TIME = {"retention.ms": "20000", "segment.ms": "4000", "segment.bytes": "1048576"}
 BY_BYTES = {"retention.ms": "-1", "retention.bytes": str(6 * MIB), "segment.bytes": "1048576"}
 
-SETTLE_S = 15.0
-"""A rate needs a past: of a topic that was first written to some seconds ago there is none."""
+FEW_S = 5.0
+"""So long after a rise of the write rate it is known: what was foretold before did not know the future."""
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """One look at a record that was then deleted. `at_s`: after the writer had begun.
+
+    `early_s`: from the predicted moment to the deletion that was seen; negative: predicted too late. `ahead_s`: from
+    the look to the deletion.
+    """
+
+    at_s: float
+    early_s: float
+    ahead_s: float
 
 
 @dataclass
 class Truth:
-    """`errors`: seconds from each predicted moment to the deletion that was seen; negative: predicted too late."""
+    """What was foretold, in the order of looking. `looks`: all of them. `rise_s`: when the writer began to hurry."""
 
     looks: int = 0
-    errors: list[float] = field(default_factory=list)
-    ahead: list[float] = field(default_factory=list)
-    """Of the same looks: how long before the deletion they were."""
+    told: list[Foretold] = field(default_factory=list)
+    rise_s: float | None = None
 
-    def __str__(self) -> str:
-        if not self.errors:
-            return f"{self.looks} looks, none of a record that was deleted"
-        middle = statistics.median(self.errors)
-        text = f"{len(self.errors)} of {self.looks} looks were of a record that was deleted; predicted too early by"
-        return (
-            f"{text} {min(self.errors):.1f} s at least, {middle:.1f} s in the middle, {max(self.errors):.1f} s at most"
-        )
+    @property
+    def knowable(self) -> list[Foretold]:
+        """The looks whose future was like what could be seen: not those before a rise, of what went after it."""
+        return [each for each in self.told if not self._before_rise(each)]
+
+    @property
+    def errors(self) -> list[float]:
+        """By how much they were too early."""
+        return [each.early_s for each in self.knowable]
+
+    def _before_rise(self, each: Foretold) -> bool:
+        rise_s = self.rise_s
+        return rise_s is not None and each.at_s < rise_s + FEW_S and each.at_s + each.ahead_s > rise_s
+
+    def lines(self) -> Iterator[str]:
+        """Yield what there is to say, in words."""
+        yield f"{len(self.told)} of {self.looks} looks were of a record that was deleted"
+        yield _spread("", self.knowable)
+        if before := [each for each in self.told if self._before_rise(each)]:
+            yield _spread("looks before the rise was known: ", before)
+
+
+def _spread(which: str, told: list[Foretold]) -> str:
+    if not told:
+        return f"{which}none"
+    early = [each.early_s for each in told]
+    late = sum(each < 0 for each in early)
+    ahead, middle = statistics.median(each.ahead_s for each in told), statistics.median(early)
+    return (
+        f"{which}{len(early)} predictions, {ahead:.0f} s ahead in the middle: {late} too late; too early by "
+        f"{min(early):.1f} s at least, {middle:.1f} s in the middle, {max(early):.1f} s at most; for each second ahead "
+        f"{_shares(told)}"
+    )
+
+
+def _shares(told: list[Foretold]) -> str:
+    shares = sorted(each.early_s / each.ahead_s for each in told if each.ahead_s > FEW_S)
+    return f"{shares[0]:.2f} to {shares[-1]:.2f} s" if shares else "nothing"
 
 
 class _LogStart:
@@ -81,11 +126,12 @@ def follow(
     for_s: float,
     bytes_per_s: int,
     burst_s: float = 0,
-    settle_s: float = SETTLE_S,
+    every_s: float = 0.5,
 ) -> Truth:
-    """Write to a topic of which nothing is archived, look each second or so, and compare with what Kafka does.
+    """Write to a topic of which nothing is archived, look twice a second or so, and compare with what Kafka does.
 
-    `burst_s`: after so long write three times as fast.
+    Each look foretells the end of three records, as if each were the first that is not archived: the oldest in Kafka,
+    one in the middle, the newest. `burst_s`: after so long write three times as fast.
     """
     topic = servers.new_topic(1, config)
     store = MemoryStore()
@@ -93,16 +139,19 @@ def follow(
     writer = _Writer(servers, topic, bytes_per_s, burst_s)
     watched = _LogStart(servers, topic)
     told: list[tuple[float, int, float]] = []
-    truth = Truth()
+    truth = Truth(rise_s=burst_s or None)
+    begun = time.time()
+    never = threading.Event()
     try:
-        time.sleep(settle_s)
-        end = time.monotonic() + for_s
-        while time.monotonic() < end:
+        while time.time() < begun + for_s:
             status = looker.look()
-            lag = status.lags[0]
-            if lag.facts.ends is not None and lag.loss.seconds is not None:
-                told.append((status.at_ms / 1000, lag.facts.ends.log_start, lag.loss.seconds))
-            time.sleep(0.5)
+            facts = status.lags[0].facts
+            for offset in _three(facts.ends):
+                first = FirstRecord(writer.written_ms(offset))
+                seconds = loss_of(replace(facts, first=first), offset, status.at_ms).seconds
+                if seconds is not None:
+                    told.append((status.at_ms / 1000, offset, seconds))
+            never.wait(every_s)
     finally:
         writer.close()
         watched.close()
@@ -111,9 +160,15 @@ def follow(
         deleted = watched.deleted_at(offset)
         # What was deleted while it was being looked at was past by the time the answer was there.
         if deleted is not None and deleted > at:
-            truth.errors.append(deleted - (at + seconds))
-            truth.ahead.append(deleted - at)
+            truth.told.append(Foretold(at - begun, deleted - (at + seconds), deleted - at))
     return truth
+
+
+def _three(ends: LogEnds | None) -> list[int]:
+    if ends is None or ends.log_start >= ends.last_stable:
+        return []
+    last = ends.last_stable - 1
+    return sorted({ends.log_start, (ends.log_start + last) // 2, last})
 
 
 class _Writer:
@@ -121,8 +176,13 @@ class _Writer:
         self._producer = Producer({"bootstrap.servers": servers.kafka, "linger.ms": 5})
         self._topic, self._bytes_per_s, self._burst_s = topic, bytes_per_s, burst_s
         self._stop = threading.Event()
+        self._times: list[int] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def written_ms(self, offset: int) -> int:
+        """When a record got its timestamp."""
+        return self._times[offset]
 
     def _run(self) -> None:
         begun = time.monotonic()
@@ -132,7 +192,8 @@ class _Writer:
             factor = 3 if self._burst_s and time.monotonic() - begun > self._burst_s else 1
             written += 0.05 * self._bytes_per_s * factor
             while written >= len(body):
-                self._producer.produce(self._topic, body)
+                self._times.append(time.time_ns() // 1_000_000)
+                self._producer.produce(self._topic, body, timestamp=self._times[-1])
                 written -= len(body)
             self._producer.poll(0)
 
@@ -142,16 +203,23 @@ class _Writer:
         self._producer.flush(30)
 
 
-def main() -> None:
+CASES = {
+    "time": (BY_TIME, {"for_s": 65, "bytes_per_s": 40_000}),
+    "bytes": (BY_BYTES, {"for_s": 150, "bytes_per_s": 150_000}),
+    "both": ({**BY_BYTES, "retention.ms": "30000", "segment.ms": "5000"}, {"for_s": 100, "bytes_per_s": 150_000}),
+    "rise": (BY_BYTES, {"for_s": 190, "bytes_per_s": 60_000, "burst_s": 110}),
+}
+
+
+def main(names: list[str]) -> None:
     """Measure at length."""
     with running(os.environ) as servers:
-        print("retention.ms 20 s:", follow(servers, BY_TIME, for_s=50, bytes_per_s=40_000), flush=True)
-        print("retention.bytes 6 MiB, steady:", follow(servers, BY_BYTES, for_s=150, bytes_per_s=150_000), flush=True)
-        both = {**BY_BYTES, "retention.ms": "30000", "segment.ms": "5000"}
-        print("both, bytes first or time first:", follow(servers, both, for_s=90, bytes_per_s=150_000), flush=True)
-        told = follow(servers, BY_BYTES, for_s=150, bytes_per_s=60_000, burst_s=90)
-        print("retention.bytes 6 MiB, three times as fast after 90 s:", told, flush=True)
+        for name in names or CASES:
+            config, how = CASES[name]
+            print(f"{name}: {how}", flush=True)
+            for line in follow(servers, config, **how).lines():
+                print(f"  {line}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -29,7 +29,10 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Records a second that were written to a partition: of late, and at most in any five minutes of the last hour."""
+    """Records a second that were written to a partition: of late, and the highest that is known.
+
+    `peak`: of any five minutes of the last hour, of the last minute, of the last seconds.
+    """
 
     now: float
     peak: float
@@ -48,9 +51,10 @@ class Facts:
     """What is known of one partition; None where there is no answer, and `problem` says why.
 
     `durable`: the next offset to archive, of the topic as it is now, from where `durable_from` says; `as_of_ms`: when
-    that was so, if it is not now. `recreated`: the log's newest topic id is another one than Kafka's. `damaged`: the
-    log cannot be read. `first`: the first unarchived record, where it was looked for and found. `size_bytes`: the
-    partition's log on the broker's disk. `rows`, `quarantined`: what was archived in the last hour.
+    that was so, if it is not now. `ends_ms`: when `ends` were asked for. `recreated`: the log's newest topic id is
+    another one than Kafka's. `damaged`: the log cannot be read. `first`: the first unarchived record, where it was
+    looked for and found. `size_bytes`: the partition's log on the broker's disk. `rows`, `quarantined`: what was
+    archived in the last hour.
     """
 
     where: TopicPartition
@@ -67,6 +71,7 @@ class Facts:
     retention: Retention | None = None
     rates: Rates | None = None
     size_bytes: int | None = None
+    ends_ms: int | None = None
     transaction: OpenTransaction | None = None
     rows: int = 0
     quarantined: int = 0

@@ -6,13 +6,14 @@ without Kafka the log says how far the archive is, and nothing about lag. Only b
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 from confluent_kafka import KafkaException
 
 from headrace.schemas.catalog import AUDIT_TOPIC
 
+from ..fetching import side_by_side
 from ..kafka_admin import FirstRecord, KafkaAdmin, LogEnds
 from ..kafka_metadata import KafkaMetadata
 from ..log_entries import LogCorrupt, LogTooNew
@@ -24,11 +25,11 @@ from .audit_tail import AuditTail
 from .facts import Facts
 from .kafka_questions import KafkaQuestions, Said
 from .lag import first_unarchived
+from .recent_rows import Counts, RecentRows
 from .topic_news import NewsReader, TopicNews
 from .whole import Account, SchemaConflict, Whole
 
 FIRST_RECORDS_TIMEOUT_S = 5.0
-QUARANTINE_WINDOW_MS = 3_600_000
 
 
 class NoSuchTopic(Exception):
@@ -82,6 +83,7 @@ class Gatherer:
         self._questions = KafkaQuestions(kafka, pause=pause)
         self.states: dict[str, LogState] = {}
         """The topics' folded logs, read on at each look."""
+        self._recent: dict[str, RecentRows] = {}
 
     def look(self, topics: Sequence[str] = ()) -> Gathered:
         """Return the facts of these topics; of none given, of all in the archive and all event types in Kafka.
@@ -95,13 +97,16 @@ class Gatherer:
         except StoreError as error:
             store_problem = str(error)
         try:
-            present = self._metadata.topics()
-            asked = [TopicPartition(topic, number) for topic, count in present.items() for number in range(count)]
-            committed = self._questions.committed(self._group, asked)
+            return self._with_kafka(topics, archived, store_problem)
         except SourceError as error:
             if store_problem:
                 raise SourceError(f"{error} And the archive: {store_problem}") from error
             return self._without_kafka(topics, archived, str(error))
+
+    def _with_kafka(self, topics: Sequence[str], archived: set[str], store_problem: str) -> Gathered:
+        present = self._metadata.topics()
+        asked = [TopicPartition(topic, number) for topic, count in present.items() for number in range(count)]
+        committed = self._questions.committed(self._group, asked)
         chosen = sorted(set(topics)) or sorted(
             archived | (set(self._event_topics) & set(present)) | {each.topic for each in committed} & set(present)
         )
@@ -112,19 +117,25 @@ class Gatherer:
         topic_ids = self._metadata.topic_ids([topic for topic in chosen if topic in present])
         # The log is read before Kafka's ends, so that the archive can't seem to be ahead of Kafka.
         facts: list[Facts] = []
-        for topic in chosen:
-            if store_problem:
-                facts += _of_group(topic, present.get(topic, 0), committed)
-            else:
-                facts += self._of_topic(topic, topic_ids.get(topic), present.get(topic, 0))
-        facts = self._with_kafka(facts, topic_ids, committed)
-        whole = Whole(() if store_problem else self._conflicts(), self._accounts(present))
+        conflicts: tuple[SchemaConflict, ...] = ()
+        news: tuple[TopicNews, ...] = ()
+        if not store_problem:
+            try:
+                facts = self._of_topics({topic: (topic_ids.get(topic), present.get(topic, 0)) for topic in chosen})
+                conflicts = self._conflicts()
+                news = self._read_news(chosen)
+            except StoreError as error:
+                store_problem = str(error)
+        if store_problem:
+            facts = [each for topic in chosen for each in _of_group(topic, present.get(topic, 0), committed)]
+        facts = self._in_kafka(facts, topic_ids, committed)
+        whole = Whole(conflicts, self._accounts(present))
         return Gathered(
             facts,
             store_problem,
             unanswered=tuple(self._questions.unanswered),
             whole=whole,
-            news=self._read_news(chosen),
+            news=news,
         )
 
     def _conflicts(self) -> tuple[SchemaConflict, ...]:
@@ -147,12 +158,13 @@ class Gatherer:
 
     def _without_kafka(self, topics: Sequence[str], archived: set[str], problem: str) -> Gathered:
         chosen = sorted(set(topics)) or sorted(archived)
-        facts = [each for topic in chosen for each in self._of_topic(topic, None, 0)]
+        facts = self._of_topics(dict.fromkeys(chosen, (None, 0)))
         return Gathered([replace(each, problem="Kafka does not answer") for each in facts], kafka_problem=problem)
 
-    def _with_kafka(
+    def _in_kafka(
         self, facts: list[Facts], topic_ids: Collection[str], committed: Mapping[TopicPartition, Said]
     ) -> list[Facts]:
+        asked_ms = self._now_ms()
         ends = self._admin.log_ends([each.where for each in facts if each.where.topic in topic_ids])
         facts = [_with_ends(each, ends.get(each.where), committed.get(each.where)) for each in facts]
         waiting = {each.where: at for each in facts if not each.problem and (at := first_unarchived(each)) is not None}
@@ -167,7 +179,7 @@ class Gatherer:
         )
         retentions = self._questions.retentions(sorted({where.topic for where in waiting}))
         highs = {each.where: each.ends.high_watermark for each in facts if each.ends and each.where in waiting}
-        rates = self._questions.rates(highs, self._now_ms())
+        rates = self._questions.rates(highs, asked_ms)
         sizes = self._questions.sizes() if any(each.bytes is not None for each in retentions.values()) else {}
         return [
             replace(
@@ -177,21 +189,32 @@ class Gatherer:
                 retention=retentions.get(each.where.topic),
                 rates=rates.get(each.where),
                 size_bytes=sizes.get(each.where),
+                ends_ms=asked_ms,
             )
             for each in facts
         ]
 
     def _state(self, topic: str) -> LogState:
         known = self.states.pop(topic, None)  # one that cannot be read on is read anew the next time
-        state = read_newest(self._store, LogState(topic)) if known is None else read_on(self._store, known)
+        heard = self._recent.setdefault(topic, RecentRows(self._store, topic, self._now_ms)).take
+        if known is None:
+            state = read_newest(self._store, LogState(topic), on_entry=heard)
+        else:
+            state = read_on(self._store, known, on_entry=heard)
         self.states[topic] = state
         return state
+
+    def _of_topics(self, topics: Mapping[str, tuple[str | None, int]]) -> list[Facts]:
+        reads = [partial(self._of_topic, topic, *known) for topic, known in topics.items()]
+        return [each for facts in side_by_side(self._store, reads) for each in facts]
 
     def _of_topic(self, topic: str, topic_id: str | None, partitions: int) -> list[Facts]:
         """Return what the archive knows of a topic's partitions; `topic_id` None: Kafka does not have the topic."""
         problem, damaged = "", False
+        recent: Counts = {}
         try:
             state = self._state(topic)
+            recent = self._recent[topic].counts(state.seq)
         except (LogCorrupt, LogTooNew, LogViolation) as error:
             state, problem, damaged = LogState(topic), str(error), True
         known = [each.identity.partition for each in state.partitions()]
@@ -199,7 +222,6 @@ class Gatherer:
         if topic_id is None:
             problem = problem or "Kafka has no such topic (any more)"
             numbers = known or [0]
-        recent = _recent_rows(state, self._now_ms() - QUARANTINE_WINDOW_MS)
         facts = []
         for partition in numbers:
             newest = state.newest(partition, topic_id)
@@ -248,25 +270,3 @@ def _with_ends(facts: Facts, ends: LogEnds | str | None, said: Said | None) -> F
         committed=None if said is None else said.offset,
         heartbeat=None if said is None else said.heartbeat,
     )
-
-
-def _recent_rows(state: LogState, since_ms: int) -> dict[int, tuple[int, int]]:
-    """Return (decoded, quarantined) rows by partition, of files made since then: their names are UUIDv7s."""
-    found: dict[int, tuple[int, int]] = {}
-    for committed in state.files.values():
-        file = committed.file
-        if _made_ms(file.key) >= since_ms:
-            for part in file.parts:
-                rows, quarantined = found.get(part.partition, (0, 0))
-                if file.kind == "data":
-                    found[part.partition] = (rows + part.rows, quarantined)
-                else:
-                    found[part.partition] = (rows, quarantined + part.rows)
-    return found
-
-
-def _made_ms(key: str) -> int:
-    try:
-        return UUID(key.rsplit("/", 1)[-1].removesuffix(".parquet")).int >> 80
-    except ValueError:
-        return 0

@@ -27,7 +27,8 @@ from .heartbeat import Heartbeat, decode
 REQUEST_TIMEOUT_S = 8.0
 BUCKET_S = 300
 BUCKETS = 12
-LATEST_S = 60
+LATELY_S = (60, 5)
+"""Who writes faster than ever in this hour since a moment ago is seen after so many seconds."""
 CHUNK_PARTITIONS = 500
 # librdkafka's name of a setting -> kafka-python's. The others mean nothing to it.
 _SAME = {
@@ -85,34 +86,41 @@ class KafkaQuestions:
         return found
 
     def rates(self, ends: Mapping[TopicPartition, int], now_ms: int) -> dict[TopicPartition, Rates]:
-        """Return how fast partitions are written to, from the offsets at 12 moments of the last hour, and a minute ago.
+        """Return how fast partitions are written to, from the offsets at 12 moments of the last hour, and lately.
 
-        `ends` holds their high watermarks. Records count by their timestamps, which producers may set.
+        `ends` holds their high watermarks of the moment `now_ms`. Records count by their timestamps, which producers
+        may set.
         """
-        moments = [*(bucket * BUCKET_S for bucket in range(BUCKETS, 0, -1)), LATEST_S]
-        marks: dict[TopicPartition, list[int]] = {where: [] for where in ends}
+        moments = [now_ms - ago_s * 1000 for ago_s in (*(BUCKET_S * n for n in range(BUCKETS, 0, -1)), *LATELY_S)]
+        partitions = list(ends)
+        found: dict[TopicPartition, Rates] = {}
         try:
-            for ago_s in moments:
-                at = self._offsets_at(list(ends), now_ms - ago_s * 1000)
-                for where, end in ends.items():
-                    marks[where].append(at.get(where, end))
+            for begin in range(0, len(partitions), CHUNK_PARTITIONS):
+                chunk = partitions[begin : begin + CHUNK_PARTITIONS]
+                for where, marks in self._offsets_at(chunk, moments).items():
+                    end = ends[where]
+                    at = [end if mark is None else mark for mark in marks]
+                    lately = dict(zip(LATELY_S, at[BUCKETS:], strict=True))
+                    found[where] = rates_of(at[:BUCKETS], lately, end)
         except KafkaException as error:
             self.unanswered.append(f"write rates: {error.args[0].str()}")
             return {}
-        return {where: rates_of(offsets[:-1], offsets[-1], ends[where]) for where, offsets in marks.items()}
+        return found
 
-    def _offsets_at(self, partitions: list[TopicPartition], at_ms: int) -> dict[TopicPartition, int]:
-        """Return the first offset whose timestamp is at least `at_ms`; partitions without one are left out."""
-        found: dict[TopicPartition, int] = {}
-        spec = OffsetSpec.for_timestamp(at_ms)
-        for begin in range(0, len(partitions), CHUNK_PARTITIONS):
-            chunk = partitions[begin : begin + CHUNK_PARTITIONS]
-            asked = {KafkaPartition(where.topic, where.partition): spec for where in chunk}
-            futures = self._admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
+    def _offsets_at(
+        self, partitions: list[TopicPartition], moments: list[int]
+    ) -> dict[TopicPartition, list[int | None]]:
+        """Return the first offsets whose timestamps are at least these moments', None where there is none yet."""
+        asked = []
+        for at_ms in moments:  # all on their way before the first answer is waited for
+            spec = OffsetSpec.for_timestamp(at_ms)
+            each = {KafkaPartition(where.topic, where.partition): spec for where in partitions}
+            asked.append(self._admin.list_offsets(each, request_timeout=REQUEST_TIMEOUT_S))
+        found: dict[TopicPartition, list[int | None]] = {where: [] for where in partitions}
+        for futures in asked:
             for where, future in futures.items():
                 offset = int(future.result().offset)
-                if offset >= 0:
-                    found[TopicPartition(where.topic, where.partition)] = offset
+                found[TopicPartition(where.topic, where.partition)].append(offset if offset >= 0 else None)
         return found
 
     def sizes(self) -> dict[TopicPartition, int]:
@@ -177,11 +185,11 @@ def retention_of(config: Mapping[str, str]) -> Retention:
     )
 
 
-def rates_of(buckets: list[int], minute: int, end: int) -> Rates:
-    """Return the rates from the offsets where each bucket begins, oldest first, and where the last minute does.
+def rates_of(buckets: list[int], lately: Mapping[int, int], end: int) -> Rates:
+    """Return the rates from the offsets where each bucket begins, oldest first, and of so many seconds ago.
 
-    The last minute counts for the peak too: of a topic that is new, or busy since a moment ago, five minutes tell less.
+    The last seconds count for the peak too: of a topic that is busy since a moment ago, five minutes tell less.
     Timestamps that jump count as zero.
     """
     steps = [max(0, later - earlier) / BUCKET_S for earlier, later in itertools.pairwise([*buckets, end])]
-    return Rates(now=steps[-1], peak=max(*steps, max(0, end - minute) / LATEST_S))
+    return Rates(now=steps[-1], peak=max(*steps, *(max(0, end - at) / ago_s for ago_s, at in lately.items())))

@@ -167,3 +167,26 @@ def worst_first(lags: Iterable[PartitionLag]) -> list[PartitionLag]:
             lag.facts.where,
         ),
     )
+
+
+def by_topic(lags: Iterable[PartitionLag]) -> dict[str, list[PartitionLag]]:
+    """Return partitions by topic, in the order in which topics first come: worst first."""
+    folded: dict[str, list[PartitionLag]] = {}
+    for lag in lags:
+        folded.setdefault(lag.facts.where.topic, []).append(lag)
+    return folded
+
+
+def records_behind(lags: Iterable[PartitionLag]) -> int:
+    """Return all records that are known to wait."""
+    return sum(each.records_behind or 0 for each in lags)
+
+
+def oldest_s(lags: Iterable[PartitionLag]) -> float | None:
+    """Return the age of the oldest record that is known to wait; None when none has an age."""
+    return max((each.seconds_behind for each in lags if each.seconds_behind is not None), default=None)
+
+
+def soonest_loss_s(lags: Iterable[PartitionLag]) -> float | None:
+    """Return when the first unarchived record may be deleted; None for never or not known."""
+    return min((each.loss.seconds for each in lags if each.loss.seconds is not None), default=None)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from ..object_store import StoreError
 from ..source import SourceError
 from .gather import Gathered, Gatherer, NoSuchTopic
-from .lag import evaluate, worst_first
-from .rules import SILENT_S, Thresholds, findings
+from .heartbeat import SILENT_S
+from .lag import by_topic, evaluate, oldest_s, records_behind, soonest_loss_s, worst_first
+from .rules import findings
 from .status import Status
+from .thresholds import Thresholds
 
 log = logging.getLogger("headrace.oncall")
 
@@ -143,18 +145,10 @@ class Watcher:
 
     def _note(self, status: Status) -> None:
         history = dict(self._seen.history)
-        for topic in {each.facts.where.topic for each in status.lags}:
-            own = [each for each in status.lags if each.facts.where.topic == topic]
+        for topic, own in by_topic(status.lags).items():
             if any(each.records_behind is None for each in own):
                 continue  # a hole in the chart, not a zero
-            ages = [each.seconds_behind for each in own if each.seconds_behind is not None]
-            losses = [each.loss.seconds for each in own if each.loss.seconds is not None]
-            sample = Sample(
-                status.at_ms,
-                sum(each.records_behind or 0 for each in own),
-                max(ages, default=None),
-                min(losses, default=None),
-            )
+            sample = Sample(status.at_ms, records_behind(own), oldest_s(own), soonest_loss_s(own))
             if topic in history or len(history) < TOPICS_MAX:
                 history.setdefault(topic, deque(maxlen=SAMPLES_MAX)).append(sample)
         self._seen.history = history

@@ -3,8 +3,9 @@
 By time: Kafka deletes a segment when the largest timestamp in it is older than retention.ms. The segment of a record
 has a timestamp at least as large as the record's own, so that `timestamp + retention.ms` is never later than its
 deletion. By bytes: Kafka deletes the oldest segments while what would be left is still at least retention.bytes, so
-that a record stays at least until that many bytes were written after it; the highest write rate of the last hour says
-when. Source: Kafka's UnifiedLog, deleteRetentionMsBreachedSegments and deleteRetentionSizeBreachedSegments.
+that a record stays at least until that many bytes were written after it; the highest write rate that is known says
+when: of the last hour, of the last seconds, or since the first unarchived record. Source: Kafka's UnifiedLog,
+deleteRetentionMsBreachedSegments and deleteRetentionSizeBreachedSegments.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from .facts import Facts
 
 _AGES_S = 100 * 365 * 86_400.0
 _LATELY_S = 300.0
-_YOUNG_S = 10.0
+_YOUNG_S = 1.0
 """One batch in the first moment of a topic is no rate."""
 
 LossBy = Literal["time", "bytes", "compaction", "nothing", "unknown"]
@@ -77,7 +78,8 @@ def _by_bytes(facts: Facts, first_offset: int, now_ms: int) -> Loss | None:
     written_per_s = record_bytes * max(rates.peak, _since_first(facts, first_offset, now_ms))
     if left >= written_per_s * _AGES_S:
         return None  # nothing is written, or next to nothing, so that nothing is pushed out
-    return Loss(left / written_per_s, "bytes")
+    since_s = 0.0 if facts.ends_ms is None else max(0, now_ms - facts.ends_ms) / 1000  # it was filled meanwhile, too
+    return Loss(max(0.0, left / written_per_s - since_s), "bytes")
 
 
 def _since_first(facts: Facts, first_offset: int, now_ms: int) -> float:
@@ -88,7 +90,7 @@ def _since_first(facts: Facts, first_offset: int, now_ms: int) -> float:
     timestamp = None if facts.first is None else facts.first.timestamp
     if facts.ends is None or timestamp is None or timestamp <= 0:
         return 0.0
-    age_s = (now_ms - timestamp) / 1000
+    age_s = ((now_ms if facts.ends_ms is None else facts.ends_ms) - timestamp) / 1000
     return 0.0 if age_s > _LATELY_S else (facts.ends.high_watermark - first_offset) / max(_YOUNG_S, age_s)
 
 

@@ -14,9 +14,6 @@ from .thresholds import Thresholds
 from .whole import Whole
 from .whole_rules import WHOLE_NAMES, WHOLE_RULES
 
-__all__ = ["SILENT_S", "Finding", "Severity", "Thresholds", "findings", "spoken"]
-
-
 Rule = Callable[[PartitionLag, Thresholds], Finding | None]
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from .finding import Finding
 from .gather import Gathered
-from .lag import LAG_VERSION, PartitionLag
-from .rules import Finding
+from .lag import LAG_VERSION, PartitionLag, oldest_s, records_behind, soonest_loss_s
 
 Verdict = Literal["ok", "warning", "critical", "cannot-tell"]
 EXIT_CODES: dict[Verdict, int] = {"ok": 0, "warning": 1, "critical": 2, "cannot-tell": 3}
@@ -58,17 +58,17 @@ class Status:
     @property
     def records_behind(self) -> int:
         """All records that are known to wait."""
-        return sum(each.records_behind or 0 for each in self.lags)
+        return records_behind(self.lags)
 
     @property
     def seconds_behind(self) -> float | None:
         """The age of the oldest record that is known to wait; None when none has an age."""
-        return max((each.seconds_behind for each in self.lags if each.seconds_behind is not None), default=None)
+        return oldest_s(self.lags)
 
     @property
     def seconds_to_loss(self) -> float | None:
         """When the first unarchived record may be deleted; None for never or not known."""
-        return min((each.loss.seconds for each in self.lags if each.loss.seconds is not None), default=None)
+        return soonest_loss_s(self.lags)
 
     @property
     def unanswered(self) -> list[str]:

@@ -7,7 +7,7 @@ Positions count the records of a process from 0; a jump in them is a loss, and i
 import contextlib
 import errno
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -112,17 +112,6 @@ class ChainReader:
             self.done += 1
             self.done_bytes += place & _LENGTH
 
-    def ack_all(self, positions: Iterable[int]) -> None:
-        """Forget many records that were read."""
-        pop, done, size = self._unacked.pop, 0, 0
-        for position in positions:
-            place = pop(position, None)
-            if place is not None:
-                done += 1
-                size += place & _LENGTH
-        self.done += done
-        self.done_bytes += size
-
     def rewind(self) -> None:
         """Make what was read and not acknowledged readable again, before what was not read."""
         held = sorted(self._unacked.items(), key=lambda item: item[0], reverse=True)
@@ -184,7 +173,7 @@ class ChainReader:
         base = self._offset - at
         limit, seed = min(len(data), end - base), segment.seed
         schemas, topics, unacked, first = self._schemas, self._topics, self._unacked, expected
-        add, empty = batch.append, ""
+        add, empty, bits = batch.append, "", _LENGTH_BITS
         for _ in range(records_max - len(batch)):
             if at + FRAME_BYTES > limit:
                 break
@@ -214,7 +203,7 @@ class ChainReader:
                 key, value = data[key_at:value_at], data[value_at:next_at]
             text = schemas.get(value[2:10], empty)
             add((position, new_record(Record, (topic, key, value, timestamp_ms, seq, text, empty))))
-            unacked[position] = base + at << 32 | length
+            unacked[position] = base + at << bits | length
             expected += 1
             at = next_at
         self._offset, self._expected = base + at, expected

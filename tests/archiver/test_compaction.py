@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from rewriter_kit import Stopped, rewriter_options
 from small_archive import DAY_MS, NOV_23_MS, Rec, SmallArchive, pin_value, rows
 
 from headrace.archiver.commit_log import read_state
@@ -22,26 +23,6 @@ from headrace.replay.verify import verify_archive
 DATE = "2026-11-23"
 
 
-class Stopped(BaseException):
-    """The process dies here: nothing of it runs any more."""
-
-
-class StandingClock:
-    """A clock that stands still."""
-
-    def now(self) -> str:
-        return "2026-11-24T00:00:00.000000Z"
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def pause(self, seconds: float) -> None:
-        del seconds
-
-
-_ids = itertools.count(1)
-
-
 def compactor(
     store: MemoryStore,
     *,
@@ -50,15 +31,8 @@ def compactor(
     failpoint: Callable[[str], None] = no_failpoint,
     gone: Callable[[str], bool] = lambda _writer: False,
 ) -> Compactor:
-    return Compactor(
-        *(store, "pin"),
-        writer=name,
-        clock=StandingClock(),
-        new_id=lambda: f"new{next(_ids):06}",
-        limits=limits or CompactLimits(),
-        failpoint=failpoint,
-        is_gone=gone,
-    )
+    options = rewriter_options(name, failpoint=failpoint, is_gone=gone)
+    return Compactor(store, "pin", limits=limits or CompactLimits(), **options)
 
 
 def archive_of(commits: int, *, seed: int = 1) -> SmallArchive:

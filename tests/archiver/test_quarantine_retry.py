@@ -9,6 +9,7 @@ from dataclasses import replace
 import fastavro
 import pytest
 from no_schemas import NoSchemas
+from rewriter_kit import Stopped, rewriter_options
 from small_archive import DAY_MS, NOV_23_MS, Rec, SmallArchive, pin_value, rows
 
 from headrace.archiver.commit_log import read_state
@@ -30,31 +31,11 @@ from headrace.schemas.catalog import builtin
 DATE, NEXT_DATE = "2026-11-23", "2026-11-24"
 
 
-class Stopped(BaseException):
-    """The process dies here: nothing of it runs any more."""
-
-
-class StandingClock:
-    """A clock that stands still."""
-
-    def now(self) -> str:
-        return "2026-11-24T00:00:00.000000Z"
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def pause(self, seconds: float) -> None:
-        del seconds
-
-
 class Builtin(NoSchemas):
     """Knows headrace's own types."""
 
     def text_by_fingerprint(self, fingerprint: bytes) -> str | None:
         return builtin().text_by_fingerprint(fingerprint)
-
-
-_ids = itertools.count(1)
 
 
 def retry(
@@ -66,14 +47,8 @@ def retry(
     schemas: NoSchemas | None = None,
     dates: tuple[str, ...] = (),
 ) -> Retried:
-    return QuarantineRetry(
-        *(store, "pin", schemas or Builtin()),
-        writer=name,
-        clock=StandingClock(),
-        new_id=lambda: f"new{next(_ids):06}",
-        failpoint=failpoint,
-        is_gone=gone,
-    ).run(dates)
+    options = rewriter_options(name, failpoint=failpoint, is_gone=gone)
+    return QuarantineRetry(store, "pin", schemas or Builtin(), **options).run(dates)
 
 
 def archive_of(commits: int) -> SmallArchive:
@@ -215,15 +190,7 @@ def test_two_rewrites_at_once(point: str, other: str) -> None:
 
 
 def compact(archive: SmallArchive) -> object:
-    return Compactor(
-        *(archive.memory, "pin"),
-        writer="h:2:compact",
-        clock=StandingClock(),
-        new_id=lambda: f"new{next(_ids):06}",
-        limits=CompactLimits(),
-        failpoint=no_failpoint,
-        is_gone=lambda _writer: False,
-    ).run(DATE)
+    return Compactor(archive.memory, "pin", limits=CompactLimits(), **rewriter_options("h:2:compact")).run(DATE)
 
 
 def test_commits_go_on_beside_it() -> None:

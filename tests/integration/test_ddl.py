@@ -1,10 +1,11 @@
 """What `headrace ddl` prints: Spark runs its own definition; its parser reads Athena's, in the language of Hive."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import Servers
 from small_archive import DAY_MS, NOV_23_MS, Rec, SmallArchive, pin_value
 from spark_session import spark_environment
 
@@ -14,7 +15,7 @@ from headrace.replay.ddl import Engine, table_definition
 from headrace.replay.plan import make_plan
 from headrace.replay.selection import Selection
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -40,16 +41,18 @@ def definition(engine: Engine, folder: str) -> list[str]:
     return [each.strip() for each in "\n".join(lines).split(";") if each.strip()]
 
 
-@pytest.fixture
-def spark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The process's Spark session."""
+@pytest.fixture(scope="module")
+def spark(servers: Servers) -> Iterator[Any]:
+    """A Spark session. Its Java is the whole run's, so that it is given what later tests read S3 with."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - slow to import, and only some tests use it
 
-    for name, value in spark_environment().items():
-        monkeypatch.setitem(os.environ, name, value)
-    session = SparkSession.builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
-    yield session
-    session.sql("drop table if exists pin")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**servers.env, **spark_environment()}.items():
+            patch.setenv(name, value)
+        session = SparkSession.builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+        yield session
+        session.sql("drop table if exists pin")
+        session.stop()
 
 
 def test_sparks_definition_runs_as_it_is_printed(spark: Any, folder: str) -> None:

@@ -64,13 +64,13 @@ def write_canaries(servers: Servers, topic: str, count: int) -> None:
         # Some look like events and are none: what is wrong with them is said, what is in them is not.
         framed = b"\xc3\x01" + PAYLOAD.encode() * 2 if number % 3 == 0 else value
         producer.produce(topic, framed, key=f"{KEY}-{number}", headers=[("h", HEADER.encode())])
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def test_no_payload_and_no_secret_is_written(servers: Servers, tmp_path: Path) -> None:
     """Canaries in values, keys, headers and credentials; archivers that succeed, fail and are refused, at every level.
 
-    Nothing that any process wrote has one: logs, metrics, the page, lag in all its forms, heartbeats in Kafka.
+    Nothing that any process wrote has one: logs, metrics, the page, lag in all its forms.
     """
     archive, topic = Archive(servers), servers.new_topic(1)
     write_canaries(servers, topic, 40)

@@ -56,6 +56,15 @@ def test_an_exporter_without_servers_says_so(servers: Servers) -> None:
         assert found["headrace_source_up"][("kafka",)] == 0
 
 
+@pytest.mark.parametrize("verb", ["exporter", "dashboard"])
+def test_what_serves_ends_cleanly(servers: Servers, verb: str) -> None:
+    """SIGTERM while it serves: exit code 0, which started() asks for, so that no supervisor takes it for a crash."""
+    archive = Archive(servers)
+    with started(archive, verb, "--listen", "127.0.0.1:0", "--topic", servers.new_topic()) as (process, said):
+        assert get(said.url()).status == 200
+        assert process.poll() is None
+
+
 def counted(found: Samples, name: str, topic: str) -> float:
     return found.get(f"headrace_archiver_{name}_total", {}).get((topic,), 0)
 

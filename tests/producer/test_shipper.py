@@ -10,8 +10,7 @@ from fake_producer import HOLD, FakeBroker
 from headrace.producer.letter import Letter
 from headrace.producer.queues import MemoryQueue
 from headrace.producer.record import Record
-from headrace.producer.shipper import Shipper
-from headrace.producer.topic_look import SCHEMAS_TOPIC
+from headrace.producer.shipper import SCHEMAS_TOPIC, Shipper
 
 
 class Rig:
@@ -74,7 +73,7 @@ def test_each_schema_is_published_once_under_its_fingerprint() -> None:
     assert rig.broker.log[0][0] == SCHEMAS_TOPIC
 
 
-@pytest.mark.parametrize("how", ["metadata", "report", "raise"])
+@pytest.mark.parametrize("how", ["report", "raise"])
 def test_a_missing_schema_topic_breaks_nothing(how: str) -> None:
     """Publishing schemas is best effort: events are delivered without it, and the failure is counted."""
     rig = Rig()
@@ -82,10 +81,7 @@ def test_a_missing_schema_topic_breaks_nothing(how: str) -> None:
     def missing(topic: str, _value: bytes) -> KafkaError | None:
         return KafkaError(KafkaError._UNKNOWN_TOPIC) if topic == SCHEMAS_TOPIC else None
 
-    if how == "metadata":
-        rig.broker.missing = lambda topic: missing(topic, b"")
-        rig.broker.decide = lambda topic, _: HOLD if topic == SCHEMAS_TOPIC else None  # as librdkafka does, for 5 s
-    elif how == "report":
+    if how == "report":
         rig.broker.decide = missing
     else:
         rig.broker.refuse_produce = missing
@@ -170,7 +166,7 @@ def test_errors_that_are_not_fatal_are_kept_and_no_more() -> None:
     assert "1/1 brokers are down" in (rig.shipper.last_error or "")
 
 
-@pytest.mark.parametrize("how", ["metadata", "report", "raise"])
+@pytest.mark.parametrize("how", ["report", "raise"])
 def test_a_missing_topic_parks_its_records_alone(how: str) -> None:
     """Other topics go on, no producer is replaced, and the parked records follow in order once the topic is there."""
     rig = Rig()
@@ -179,9 +175,7 @@ def test_a_missing_topic_parks_its_records_alone(how: str) -> None:
     def missing(topic: str, _value: bytes) -> KafkaError | None:
         return KafkaError(KafkaError._UNKNOWN_TOPIC) if topic == "a" and not exists else None
 
-    if how == "metadata":
-        rig.broker.missing = lambda topic: missing(topic, b"")
-    elif how == "report":
+    if how == "report":
         rig.broker.decide = missing
     else:
         rig.broker.refuse_produce = missing
@@ -198,48 +192,6 @@ def test_a_missing_topic_parks_its_records_alone(how: str) -> None:
     rig.run(10)
     assert rig.bodies("a") == [b"a%d" % n for n in range(5)]
     assert (rig.shipper.restarts, rig.refused, rig.shipper.delivered_to) == (0, 0, 10)
-
-
-def test_a_missing_topic_is_known_before_it_holds_others_up() -> None:
-    """librdkafka keeps records of a topic that may still come for seconds, and is not empty until then: so the shipper
-    asks first, and gives it none. Brokers that do not answer are not asked again by this producer."""
-    rig = Rig()
-    rig.broker.missing = lambda topic: KafkaError(KafkaError._UNKNOWN_TOPIC) if topic == "a" else None
-    rig.broker.decide = lambda topic, _: HOLD if topic == "a" else None
-    rig.put(b"a1", topic="a")
-    rig.put(b"b1", topic="b")
-    rig.run(2)
-    assert rig.shipper.acked == 1
-    rig.broker.missing = lambda _: None
-    rig.broker.decide = lambda *_: None
-    rig.run(20)
-    assert rig.shipper.acked == 2
-    silent = Rig()
-    silent.broker.silent = True
-    silent.put(*numbers(3))
-    silent.put(*numbers(3), topic="b")
-    silent.run(2)
-    assert silent.bodies() == silent.bodies("b") == numbers(3)
-
-
-def test_steady_traffic_is_acknowledged_within_a_window() -> None:
-    """Where the producer is never empty by itself, no more is given to it for a moment, until all that it has is told
-    of: acknowledgements come, though new records never end."""
-    rig = Rig()
-    held: set[bytes] = set()
-    rig.broker.decide = lambda _, value: HOLD if value in held else None
-    for turn in range(40):  # the newest record is always still on its way
-        value = b"%04d" % turn
-        rig.put(value)
-        held.add(b"\xc3\x01" + b"t" * 8 + value)
-        rig.shipper.step()
-        rig.now += 0.02
-        held -= {each for each in held if int(each[10:]) < turn}
-    assert rig.shipper.acked >= 20
-    held.clear()
-    rig.run()
-    assert rig.bodies() == numbers(40)
-    assert rig.queue.depth() == (0, 0)
 
 
 def test_a_record_refused_for_good_is_dropped_alone() -> None:

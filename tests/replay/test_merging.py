@@ -5,12 +5,12 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from no_schemas import NoSchemas
+from rewriter_kit import rewriter_options
 from small_archive import NOV_23_MS, Rec, SmallArchive, pin_value, rows
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.compaction_plan import CompactLimits
 from headrace.archiver.compactor import Compactor
-from headrace.archiver.failpoints import no_failpoint
 from headrace.archiver.quarantine_retry import QuarantineRetry
 from headrace.replay import open as open_archive
 from headrace.replay.merging import in_reading_order
@@ -20,29 +20,6 @@ from headrace.replay.selection import Selection
 from headrace.replay.verify import verify_archive
 
 COMMITS, ROWS = 20, 6
-
-
-class StandingClock:
-    """A clock that stands still."""
-
-    def now(self) -> str:
-        return "2026-11-24T00:00:00.000000Z"
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def pause(self, seconds: float) -> None:
-        del seconds
-
-
-def rewriter_options(archive: SmallArchive, verb: str) -> dict[str, object]:
-    return {
-        "writer": f"h:1:{verb}",
-        "clock": StandingClock(),
-        "new_id": lambda: f"{verb}{archive.new_id()}",
-        "failpoint": no_failpoint,
-        "is_gone": lambda _writer: False,
-    }
 
 
 def retried(partitions: int) -> SmallArchive:
@@ -55,7 +32,7 @@ def retried(partitions: int) -> SmallArchive:
             start = number * ROWS + (ROWS - 1 if unknown else 0)
             end = start + (1 if unknown else ROWS - 1)
             archive.commit([record(p, o) for p in range(partitions) for o in range(start, end)])
-    options = rewriter_options(archive, "retry")
+    options = rewriter_options("h:1:retry")
     done = QuarantineRetry(archive.memory, "pin", known, **options).run()
     assert done.decoded == COMMITS * partitions
     return archive
@@ -106,8 +83,8 @@ def test_compaction_beside_what_a_retry_made() -> None:
     """A date with a retry's file in it is compacted, however the files reach over each other; all reads as before."""
     archive = retried(2)
     everything = rows([c.records for c in reading_of(archive).chunks()])
-    options = rewriter_options(archive, "compact")
-    Compactor(archive.memory, "pin", limits=CompactLimits(), **options).run("2026-11-23")  # type: ignore[arg-type]
+    options = rewriter_options("h:1:compact")
+    Compactor(archive.memory, "pin", limits=CompactLimits(), **options).run("2026-11-23")
     order: Callable[[Rec], tuple[int, int]] = lambda r: (r.partition, r.offset)  # noqa: E731
     after = rows([c.records for c in reading_of(archive).chunks()])
     assert sorted(after, key=order) == sorted(everything, key=order)
@@ -135,7 +112,7 @@ def test_any_interleaving_comes_out_in_order(data: st.DataObject) -> None:
         archive.commit(flush)
         written += flush
         if data.draw(st.booleans()):
-            QuarantineRetry(archive.memory, "pin", known, **rewriter_options(archive, "retry")).run()
+            QuarantineRetry(archive.memory, "pin", known, **rewriter_options("h:1:retry")).run()
     reading = reading_of(archive)
     found = rows([chunk.records for chunk in reading.chunks()])
     for partition in (0, 1):

@@ -11,7 +11,7 @@ from headrace.archiver.compaction_plan import Group
 from headrace.archiver.compactor import Compacted, Compactor
 from headrace.archiver.file_columns import CommittedFile, FileColumns
 from headrace.archiver.garbage import Leftover
-from headrace.archiver.log_entries import Entry, log_key, sha256_of
+from headrace.archiver.log_entries import Entry
 from headrace.archiver.log_state import LogState
 from headrace.archiver.object_store import OutcomeUnknown, StoreError
 from headrace.archiver.parquet_file import Footer
@@ -19,7 +19,7 @@ from headrace.cli import gc
 
 from . import codec
 from .codec import Place, Row
-from .seeded_bugs import Change, bug
+from .seeded_bugs import Change, appended_unfenced, bug
 
 UNCHECKED: Change = (log_state, "_CHECKS", {**log_state._CHECKS, "rewrite": lambda *_: None})
 """Rewrites are not held against what they replace, so that it is left to the simulation."""
@@ -119,13 +119,7 @@ def rewrite_on_a_stale_head() -> list[Change]:
     def stale(self: CommitLog, entry: Entry) -> Committed | Fenced:
         if entry.kind != "rewrite" or not entry.files:
             return append(self, entry)
-        while True:
-            placed = entry.at_slot(self.state.seq + 1, self.state.head_sha256)
-            body = placed.encode()
-            if self._take_slot(log_key(self.topic, placed.seq), body):
-                self.state.apply(placed, sha256_of(body), log_key(self.topic, placed.seq))
-                return Committed(placed)
-            self.refresh()
+        return appended_unfenced(self, entry)
 
     return [(CommitLog, "append", stale)]
 

@@ -114,13 +114,13 @@ def _offset_mismatch(  # noqa: PLR0911 - one answer for each thing that can be w
     kafka: Partition, branch: Branch, offset: int, row: Row | None, gap: str | None
 ) -> str | None:
     slot = branch.slots[offset]
+    if gap == RETENTION and row is None:  # also of a transaction that was open when retention took it
+        return None if offset < kafka.log_start else "is in a retention gap, and was not deleted"
     if slot.txn in branch.open_txns:
         return "its transaction is open"
     if gap is not None:
         if row is not None:
             return "is a row and in a gap"
-        if gap == RETENTION:
-            return None if offset < kafka.log_start else "is in a retention gap, and was not deleted"
         if gap == UNREADABLE:
             return None if slot.unreadable else "is in an unreadable gap, and can be read"
         return f"is in a gap for {gap}"

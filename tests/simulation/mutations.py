@@ -30,7 +30,7 @@ from headrace.archiver.commit_log import CommitLog, Committed, Fenced
 from headrace.archiver.file_table import FileTable
 from headrace.archiver.garbage import Cleaning
 from headrace.archiver.held import Held
-from headrace.archiver.log_entries import Entry, Gap, log_key, sha256_of
+from headrace.archiver.log_entries import Entry, Gap, log_key
 from headrace.archiver.log_state import LogState
 from headrace.archiver.object_store import OutcomeUnknown
 from headrace.archiver.sealing import Sealer, marker_key
@@ -41,7 +41,7 @@ from headrace.replay.reader import Reading
 
 from . import compaction_mutations  # noqa: F401 - it adds to the list
 from .codec import LightBuffer
-from .seeded_bugs import BUGS, Change, broken, bug
+from .seeded_bugs import BUGS, Change, appended_unfenced, broken, bug
 from .world import Outcome, simulate
 
 SEEDS_MAX = 3000
@@ -152,13 +152,7 @@ def stale_head() -> list[Change]:
         conflict = self.state.conflict(entry)
         if conflict is not None:
             return Fenced(conflict)
-        while True:
-            placed = entry.at_slot(self.state.seq + 1, self.state.head_sha256)
-            body = placed.encode()
-            if self._take_slot(log_key(self.topic, placed.seq), body):
-                self.state.apply(placed, sha256_of(body), log_key(self.topic, placed.seq))
-                return Committed(placed)
-            self.refresh()
+        return appended_unfenced(self, entry)
 
     return [(CommitLog, "append", append)]
 

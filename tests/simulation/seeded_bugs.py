@@ -5,6 +5,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 from unittest.mock import patch
 
+from headrace.archiver.commit_log import CommitLog, Committed
+from headrace.archiver.log_entries import Entry, log_key, sha256_of
+
 Change = tuple[Any, str, Any]
 
 
@@ -34,3 +37,14 @@ def broken(name: str) -> Iterator[None]:
             changed: AbstractContextManager[Any] = patch.object(target, attribute, new)
             stack.enter_context(changed)
         yield
+
+
+def appended_unfenced(log: CommitLog, entry: Entry) -> Committed:
+    """Put an entry at the log's end without holding it against what others put there meanwhile."""
+    while True:
+        placed = entry.at_slot(log.state.seq + 1, log.state.head_sha256)
+        body = placed.encode()
+        if log._take_slot(log_key(log.topic, placed.seq), body):
+            log.state.apply(placed, sha256_of(body), log_key(log.topic, placed.seq))
+            return Committed(placed)
+        log.refresh()

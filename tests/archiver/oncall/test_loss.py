@@ -36,10 +36,21 @@ def test_bytes_count_at_the_highest_rate_of_the_last_hour() -> None:
 
 def test_bytes_count_at_the_rate_since_the_first_record_of_a_new_topic() -> None:
     """600 records in 20 seconds are 30 a second, whatever the last hour's buckets make of it; one batch is no rate."""
+    now = {"ends_ms": NOW_MS}
     known = {"ends": LogEnds(0, 1000, 1000), "size_bytes": 10_000, "rates": Rates(1.0, 10.0)}
     since = {"durable": 400, "retention": Retention(None, 9_000), **known}
-    assert judged(first=FirstRecord(NOW_MS - 20_000), **since).loss == Loss(10.0, "bytes")
-    assert judged(first=FirstRecord(NOW_MS), **since).loss == Loss(5.0, "bytes")
+    assert judged(first=FirstRecord(NOW_MS - 20_000), **since, **now).loss == Loss(10.0, "bytes")
+    assert judged(first=FirstRecord(NOW_MS - 2_000), **since, **now).loss == Loss(1.0, "bytes")
+    assert judged(first=FirstRecord(NOW_MS), **since, **now).loss == Loss(0.5, "bytes")
+
+
+def test_what_was_written_while_it_was_asked_counts() -> None:
+    """The ends are of two seconds ago: so much sooner is the room filled."""
+    known = {"ends": LogEnds(0, 1000, 1000), "size_bytes": 10_000, "rates": Rates(1.0, 10.0)}
+    since = {"durable": 400, "retention": Retention(None, 9_000), **known}
+    first = FirstRecord(NOW_MS - HOUR_MS)
+    assert judged(first=first, ends_ms=NOW_MS - 2000, **since).loss == Loss(28.0, "bytes")
+    assert judged(first=first, ends_ms=NOW_MS - 200_000, **since).loss == Loss(0.0, "bytes")
 
 
 def test_the_nearer_bound_is_named() -> None:
@@ -101,9 +112,11 @@ def test_the_arrival_goes_by_what_is_left_of_the_speed() -> None:
 
 
 def test_rates_are_of_the_last_and_of_the_busiest_moment() -> None:
-    """Five minutes between offsets, the last minute for itself; a timestamp that jumped back makes no negative rate."""
-    assert rates_of([0, 3000, 12_000, 11_700], 12_000, 12_000) == Rates(1.0, 30.0)
-    assert rates_of([0, 0, 0, 0], 0, 6000) == Rates(20.0, 100.0)
+    """Five minutes between offsets, the last seconds for themselves; a jump back is no negative rate."""
+    still = {60: 12_000, 5: 12_000}
+    assert rates_of([0, 3000, 12_000, 11_700], still, 12_000) == Rates(1.0, 30.0)
+    assert rates_of([0, 0, 0, 0], {60: 0, 5: 6000}, 6000) == Rates(20.0, 100.0)
+    assert rates_of([0, 0, 0, 0], {60: 0, 5: 3000}, 6000) == Rates(20.0, 600.0)
 
 
 def test_retention_as_kafka_writes_it() -> None:

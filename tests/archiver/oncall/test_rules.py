@@ -8,9 +8,11 @@ from lag_facts import NOW_MS, facts, judged
 
 from headrace.archiver.kafka_admin import FirstRecord, LogEnds
 from headrace.archiver.oncall.facts import OpenTransaction, Rates, Retention
+from headrace.archiver.oncall.finding import Finding, spoken
 from headrace.archiver.oncall.heartbeat import Heartbeat
 from headrace.archiver.oncall.lag import evaluate
-from headrace.archiver.oncall.rules import NAMES, Finding, Thresholds, findings, spoken
+from headrace.archiver.oncall.rules import NAMES, findings
+from headrace.archiver.oncall.thresholds import Thresholds
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook"
 HOUR_MS = 3_600_000
