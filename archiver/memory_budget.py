@@ -43,7 +43,7 @@ class MemoryBudget:
     def of(cls, memory_bytes: int = MEMORY_BYTES, partitions: int = 1) -> "MemoryBudget":
         """Divide `memory_bytes`; `partitions`: of all topics together, any of which a worker may have."""
         return cls(
-            held_bytes=memory_bytes * 3 // 16,
+            held_bytes=memory_bytes * 5 // 32,
             poll_bytes=memory_bytes // 32,
             queue_kb=memory_bytes // 16 // 1024,
             queued_messages=max(16, memory_bytes // 8 // QUEUED_MESSAGE_BYTES // max(1, partitions)),
