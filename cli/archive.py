@@ -89,7 +89,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     show_default=True,
     type=click.IntRange(1),
     metavar="MIB",
-    help="Commit a topic at so much memory, or at 3/16 of --memory if that is less.",
+    help="Commit a topic at so much memory, or at 5/32 of --memory if that is less.",
 )
 @click.option(
     "--memory",
