@@ -9,6 +9,17 @@ from confluent_kafka import Producer
 IN_FLIGHT_RECORDS_MAX = 20_000
 
 
+def _worth_telling(line: logging.LogRecord) -> bool:
+    """Drop what librdkafka tries again by itself at once: asking for a producer id at the very moment at which it
+    changes from a bootstrap address to the broker's own. An app without a logging set-up would find it on stderr."""
+    text = line.getMessage()
+    return not ("Failed to acquire idempotence PID" in text and "retrying" in text)
+
+
+_logger = logging.getLogger("headrace.producer.librdkafka")
+_logger.addFilter(_worth_telling)
+
+
 def connect(config: Mapping[str, Any]) -> Producer:
     """Make a producer; raise KafkaException for settings that librdkafka refuses."""
     return Producer(dict(config))
@@ -31,5 +42,5 @@ def producer_config(service: str, kafka: str) -> dict[str, Any]:
         "allow.auto.create.topics": False,
         "queue.buffering.max.messages": 2 * IN_FLIGHT_RECORDS_MAX,
         "queue.buffering.max.kbytes": 64 << 10,
-        "logger": logging.getLogger("headrace.producer.librdkafka"),
+        "logger": _logger,
     }
