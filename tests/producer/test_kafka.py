@@ -134,14 +134,16 @@ def test_a_topic_that_comes_late_gets_all_its_events(servers: Servers) -> None:
     assert pins == list(range(50))
 
 
-def test_a_record_too_large_for_its_topic_is_dropped_alone(servers: Servers) -> None:
-    """The broker refuses the batch that holds it; its neighbours are delivered, in order, and the loss is counted."""
+@pytest.mark.parametrize("batch", [10_000, 5], ids=["in-the-last-batch", "in-a-batch-among-many"])
+def test_a_record_too_large_for_its_topic_is_dropped_alone(servers: Servers, batch: int) -> None:
+    """The broker refuses the batch that holds it; its neighbours are delivered, in order, and the loss is counted: also
+    when other batches are on their way behind that one."""
     topic = servers.new_topic(config={"max.message.bytes": "5000"})
-    none = {"compression.type": "none"}
+    none = {"compression.type": "none", "batch.num.messages": batch, "linger.ms": 20 if batch > 5 else 0}
     with EventLog(service="web", kafka=servers.kafka, topic=topic, kafka_config=none) as log:
         for index in range(300):
             log.emit(Error(level="INFO", message="x" * 8000 if index == 150 else str(index)))
-        assert log.flush(120)
+        assert log.flush(120), log.counts()
         assert log.counts().dropped == {"refused": 1}
     messages = [decode(message.value(), builtin())["message"] for message in read(servers.kafka, topic, 1)]
     assert list(dict.fromkeys(messages)) == [str(index) for index in range(300) if index != 150]
