@@ -67,7 +67,7 @@ def recreated(servers: Servers, archive: Archive) -> str:
     topic = caught_up(servers, archive)
     admin = AdminClient({"bootstrap.servers": servers.kafka})
     admin.delete_topics([topic])[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=30).topics, "it is gone")
+    wait_until(lambda: topic not in admin.list_topics(timeout=120).topics, "it is gone")
     servers.new_topic(1, name=topic)
     produce(servers.kafka, topic, numbered("w", 0, 2))
     return topic
@@ -77,7 +77,7 @@ def compacted(servers: Servers, _archive: Archive) -> str:
     topic = servers.new_topic(1, {"cleanup.policy": "compact"})
     producer = Producer({"bootstrap.servers": servers.kafka})
     producer.produce(topic, b"v", key=b"k")
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     return topic
 
 
