@@ -138,8 +138,11 @@ class SecuredKafka:
 
     def revoke(self, user: str, topic: str) -> None:
         """Take all that a user is allowed on a topic."""
-        where: tuple[Any, ...] = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, user, None)
-        wanted = AclBindingFilter(*where, AclOperation.ANY, AclPermissionType.ANY)
+        any_host: Any = None
+        literal, any_operation = ResourcePatternType.LITERAL, AclOperation.ANY
+        wanted = AclBindingFilter(
+            ResourceType.TOPIC, topic, literal, user, any_host, any_operation, AclPermissionType.ANY
+        )
         for future in self.admin.delete_acls([wanted]).values():
             assert future.result(timeout=120), "there was nothing to revoke"
 
