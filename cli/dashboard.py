@@ -14,7 +14,7 @@ from headrace.archiver.oncall.thresholds import Thresholds
 
 from .dashboard_data import page_json
 from .looks import make_looker
-from .servers import open_store, reported_errors, stop_at_signals
+from .servers import open_to_look, reported_errors, stop_at_signals
 from .serving import Address, Page, serving
 from .watching import watching_options
 
@@ -79,7 +79,7 @@ def showing(
     stop: threading.Event,
 ) -> Iterator[Address]:
     """Serve the page for as long as the block lasts; `stop` ends the looking."""
-    looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, topics, with_news=True)
+    looker = make_looker(kafka, open_to_look(archive_url), archive_url, group, thresholds, topics, with_news=True)
     watcher = Watcher(looker, every_s=every_s, wait=stop.wait)
     with serving(at, pages_of(watcher), host_names) as address:
         watcher.start()

@@ -11,7 +11,7 @@ from headrace.archiver.oncall.metric_list import LAG_METRICS
 from headrace.archiver.oncall.thresholds import Thresholds
 
 from .looks import make_looker
-from .servers import open_store, reported_errors, stop_at_signals
+from .servers import open_to_look, reported_errors, stop_at_signals
 from .serving import METRICS_TYPE, Address, Page, serving
 from .watching import watching_options
 
@@ -50,7 +50,7 @@ def command(
     configure(log_format, "INFO")
     stop = stop_at_signals()
     with reported_errors():
-        looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, topics)
+        looker = make_looker(kafka, open_to_look(archive_url), archive_url, group, thresholds, topics)
     watcher = Watcher(looker, every_s=every, wait=stop.wait)
     pages = {"/metrics": Page(METRICS_TYPE, exposed(LAG_METRICS, watcher.status))}
     with serving(listen_at, pages, allow_hosts) as at:

@@ -16,7 +16,7 @@ from .lag_views import explanation, show
 from .lag_watch import watch
 from .looks import make_looker
 from .options import EXIT_SERVER, EXIT_WRONG, archive_option, kafka_option
-from .servers import open_store, reported_errors
+from .servers import open_to_look, reported_errors
 
 EXIT_CANNOT_TELL = EXIT_CODES["cannot-tell"]
 
@@ -93,7 +93,7 @@ def command(
     """
     with reported_errors():
         chosen = (*topics, explain.split("/")[0]) if explain not in (None, "archive") else topics
-        looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, chosen)
+        looker = make_looker(kafka, open_to_look(archive_url), archive_url, group, thresholds, chosen)
         try:
             if watching:
                 watch(looker.look, every_s=every, pause=time.sleep)
