@@ -152,9 +152,9 @@ NOTHING_DURABLE = {"not-archived", "idle"}
 
 
 def _looker(archive: Archive, topic: str) -> Looker:
-    env = archive.env
     store = open_to_look(archive.url)
-    return make_looker(env["HEADRACE_KAFKA"], store, archive.url, archive.group, THRESHOLDS, [topic], with_news=True)
+    kafka = {"bootstrap.servers": archive.env["HEADRACE_KAFKA"]}
+    return make_looker(kafka, store, archive.url, archive.group, THRESHOLDS, [topic], with_news=True)
 
 
 def _page(archive: Archive, topic: str) -> Any:
