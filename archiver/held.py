@@ -27,7 +27,9 @@ class Held:
 
     `unseen`: the log has nothing of it yet. Its first span, be it an empty one, says where the archive begins: without
     it nobody would miss what Kafka deletes before the first record is archived. `at_end`: all that came was taken.
-    `again_from`: offsets from there on, before `end`, are read again, and are known to hold no record.
+    `again_from`: offsets from there on, before `end`, are read again, and are known to hold no record. `blind_from`: so
+    are those from there to `start`, and there is no epoch that Kafka could compare: with whatever is read again, they
+    are too. `took`: records are among what was taken.
     """
 
     lineage: int
@@ -38,6 +40,8 @@ class Held:
     unseen: bool = False
     at_end: bool = False
     again_from: int | None = None
+    blind_from: int | None = None
+    took: bool = False
 
     @property
     def taken(self) -> bool:
@@ -51,7 +55,7 @@ class Held:
 
     def take(self, end: int, epoch: int) -> None:
         """Note that records before `end`, the last one of a leader epoch, were taken."""
-        self.end, self.epoch = end, max(self.epoch, epoch)
+        self.end, self.epoch, self.took = end, max(self.epoch, epoch), True
 
     def skip(self, start: int, end: int, reason: str, evidence: Mapping[str, Any]) -> None:
         """Note offsets [start, end) that cannot be archived, as a gap."""
@@ -59,9 +63,15 @@ class Held:
         self.end = max(self.end, end)
 
     def read_again(self, offset: int) -> None:
-        """Forget what was taken, for reading goes on at `offset`."""
-        self.end, self.gaps = self.start, []
+        """Forget what was taken, for reading goes on at `reads_from`: at `offset`, or before it where that is blind."""
+        self.end, self.gaps, self.took = self.start, [], False
+        offset = offset if self.blind_from is None else min(offset, self.blind_from)
         self.again_from = offset if offset < self.start else None
+
+    def log_starts_at(self, low: int) -> None:
+        """Note where Kafka's log begins now: what is before it cannot be read again."""
+        if self.blind_from is not None:
+            self.blind_from = max(self.blind_from, low)
 
     @property
     def reads_from(self) -> int:
@@ -70,17 +80,24 @@ class Held:
 
     def committed(self) -> None:
         """Note that all that was taken is in the log."""
-        self.start, self.unseen, self.again_from = self.end, False, None
+        if self.took:
+            self.blind_from = None
+        self.start, self.unseen, self.again_from, self.took = self.end, False, None, False
         self.gaps.clear()
+
+    def next_lineage(self, begin: int, epoch: int) -> "Held":
+        """Return the partition as it goes on in Kafka's other history: at `begin`, right at leader epoch `epoch`."""
+        return Held(self.lineage + 1, begin, begin, epoch, blind_from=begin if epoch < 0 else None)
 
 
 def held_at(newest: PartitionState | None, log_start: int) -> Held:
     """Return a partition as it is taken on: at the log's next offset, or at Kafka's log start when it is unseen."""
     if newest is None:
-        return Held(0, log_start, log_start, -1, unseen=True)
+        return Held(0, log_start, log_start, -1, unseen=True, blind_from=log_start)
     held = Held(newest.identity.lineage, newest.next, newest.next, newest.leader_epoch)
     if newest.blind:
-        held.read_again(max(newest.origin, log_start))
+        held.blind_from = max(newest.origin, log_start)
+        held.read_again(held.start)
     return held
 
 

@@ -9,10 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from .clock import Clock
+from .epoch_check import EpochCheck, at_start
 from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
 from .kafka_records import joined, records_of
@@ -41,7 +42,6 @@ OFFSET_LOST = {
 }
 # What fences a static member comes wrapped as _FATAL; the client knows no other fatal error of a consumer.
 FENCED = {KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
-NOT_YET_FETCHED = {KafkaError._STATE, KafkaError._UNKNOWN_PARTITION, KafkaError._PREV_IN_PROGRESS}
 REJOIN_S_MAX = 90.0  # several session timeouts
 # Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
 PASSING = {
@@ -108,7 +108,6 @@ class KafkaSource:
         self._assignee = assignee
         self._warn = warn
         self._warned: set[str] = set()
-        self._unvalidated: dict[TopicPartition, Start] = {}
         # A name that begins with ^ is a pattern to librdkafka.
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._clock = clock
@@ -118,6 +117,7 @@ class KafkaSource:
         self._consumer = Consumer(settings)
         self._metadata = KafkaMetadata(config)
         self._positions = KafkaAdmin(config, pause=clock.pause, monotonic=clock.monotonic)
+        self._epochs = EpochCheck(self._consumer, self.log_ranges)
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -143,7 +143,7 @@ class KafkaSource:
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
         """Return what came; see Source.poll."""
         self._refuse_to_stay_out()
-        self._validate()
+        self._seek()
         events: list[SourceEvent] = []
         found: dict[str, list[Records]] = defaultdict(list)
         taken = taken_bytes = 0
@@ -180,9 +180,8 @@ class KafkaSource:
                 if (problem := message.error()) is not None:
                     events += self._problem(message, problem)
             messages = [message for message in messages if message.error() is None]
-        if self._unvalidated:
-            # Read before the position was checked: passed over, the seek that checks reads them again.
-            messages = [m for m in messages if (m.topic(), m.partition()) not in self._unvalidated]
+        if self._epochs:
+            messages = [m for m in messages if self._epochs.passes(_partition_of(m), cast("int", m.offset()))]
         found: list[Records] = []
         for topic, group in self._by_topic(messages).items():
             records, unreadable = records_of(topic, group)
@@ -213,34 +212,22 @@ class KafkaSource:
                 "the client has not joined again; starting it anew"
             )
 
-    def _validate(self) -> None:
-        """Have the client compare leader epochs for partitions that were assigned with one.
-
-        librdkafka asks the broker whether an offset and its epoch belong to the log's history (KIP-320) after a seek,
-        not after an assign; and a seek fails until the assigned partition is being fetched. Without this a log that
-        was truncated and grew again beyond our offset would be read on as if nothing had been.
-        """
-        for partition, start in list(self._unvalidated.items()):
-            try:
-                self._consumer.seek(_at(partition, start))
-            except KafkaException as error:
-                if error.args[0].code() not in NOT_YET_FETCHED:
-                    raise self._unreachable(f"seeking in {partition.topic}/{partition.partition}", error) from error
-            else:
-                del self._unvalidated[partition]
+    def _seek(self) -> None:
+        try:
+            self._epochs.seek()
+        except KafkaException as error:
+            raise self._unreachable("seeking", error) from error
 
     def _problem(self, message: Message, error: KafkaError) -> list[SourceEvent]:
         topic, partition = message.topic(), message.partition()
         if error.code() in OFFSET_LOST and topic is not None and partition is not None:
             lost = TopicPartition(topic, partition)
-            if lost in self._unvalidated and error.code() != KafkaError._LOG_TRUNCATION:
-                self._stand_at_end(lost)
-                return []
-            return [OffsetLost(lost, error.str())]
-        if (topic, partition) in self._unvalidated and error.code() not in FENCED:
-            return []
+            return [OffsetLost(lost, error.str())] if self._epochs.believes_lost(lost, error) else []
         if error.code() == KafkaError._PARTITION_EOF:
-            return [Reached(TopicPartition(str(topic), cast("int", partition)), cast("int", message.offset()))]
+            end, offset = _partition_of(message), cast("int", message.offset())
+            return [Reached(end, offset)] if self._epochs.passes(end, offset) else []
+        if error.code() not in FENCED and self._epochs.waits(_partition_of(message)):
+            return []
         if error.code() in FENCED:
             raise SourceFenced(f"another archiver took this worker's place in the group: {error.str()}")
         if error.code() in PASSING:
@@ -275,26 +262,11 @@ class KafkaSource:
             self._assign(starts)
 
     def _assign(self, starts: Mapping[TopicPartition, Start]) -> None:
-        self._consumer.incremental_assign([_at(p, start) for p, start in starts.items()])
-        for partition, start in starts.items():
-            self._unvalidated.pop(partition, None)
-            if start.leader_epoch >= 0 and start.offset > 0:
-                self._unvalidated[partition] = start
-
-    def _stand_at_end(self, partition: TopicPartition) -> None:
-        """Assign a partition anew that was out of range before its epoch was compared, at an offset that is there.
-
-        The seek that compares is still to come; only it tells where the histories part, and it needs a partition that
-        is being fetched.
-        """
-        again = KafkaPartition(partition.topic, partition.partition)
-        self._consumer.incremental_unassign([again])
-        again.offset = OFFSET_END
-        self._consumer.incremental_assign([again])
+        self._consumer.incremental_assign([at_start(p, start) for p, start in starts.items()])
+        self._epochs.assigned(starts)
 
     def _forget(self, partitions: Collection[KafkaPartition]) -> None:
-        for partition in partitions:
-            self._unvalidated.pop(TopicPartition(partition.topic, partition.partition), None)
+        self._epochs.forget([TopicPartition(p.topic, p.partition) for p in partitions])
 
     def commit_offsets(
         self, offsets: Mapping[TopicPartition, int], notes: Mapping[TopicPartition, str] = NO_NOTES
@@ -330,7 +302,5 @@ class KafkaSource:
         consumer.incremental_unassign(partitions)
 
 
-def _at(partition: TopicPartition, start: Start) -> KafkaPartition:
-    if start.leader_epoch >= 0:
-        return KafkaPartition(partition.topic, partition.partition, start.offset, leader_epoch=start.leader_epoch)
-    return KafkaPartition(partition.topic, partition.partition, start.offset)
+def _partition_of(message: Message) -> TopicPartition:
+    return TopicPartition(cast("str", message.topic()), cast("int", message.partition()))

@@ -225,6 +225,7 @@ class TopicArchive:
             return
         where = f"{self.topic}/{partition}"
         identity = Identity(str(self.topic_id), partition, held.lineage)
+        held.log_starts_at(low)
         meaning = meaning_of(event.detail, held, low=low, end=end, rows_end=lambda: self._log.rows_end(identity))
         if isinstance(meaning, Retained):
             log.error("%s: offsets %d to %d were deleted by retention before they were archived", where, held.end, low)
@@ -233,10 +234,10 @@ class TopicArchive:
             self._note_age()
         elif isinstance(meaning, ReadAgain):
             # What is uncommitted may be what Kafka lost. Read again from where the log may still stand.
-            log.warning("%s: offset %d is gone; reading again from %d", where, held.end, meaning.offset)
             self._buffer.drop([partition])
             held.read_again(meaning.offset)
-            self._source.restart_at({event.partition: Start(meaning.offset, held.epoch)})
+            log.warning("%s: an offset is gone; reading again from %d", where, held.reads_from)
+            self._source.restart_at({event.partition: Start(held.reads_from, held.epoch)})
         else:
             self._diverged(partition, meaning, {"log_start": low, "log_end": end, "detail": event.detail})
 
@@ -262,7 +263,7 @@ class TopicArchive:
         if isinstance(outcome, Fenced):
             self._fenced(outcome)
             return
-        self.held[partition] = Held(held.lineage + 1, at.begin, at.begin, at.epoch)
+        self.held[partition] = held.next_lineage(at.begin, at.epoch)
         self._source.restart_at({TopicPartition(self.topic, partition): Start(at.begin, at.epoch)})
 
     def _note_age(self) -> None:
@@ -345,6 +346,5 @@ class TopicArchive:
         self.restart_due = True
 
     def _entry(self, spans: tuple[Span, ...], files: tuple[FileEntry, ...], *, topic_id: str | None = None) -> Entry:
-        identity = str(self.topic_id) if topic_id is None else topic_id
-        at, entry_id = self._clock.now(), self._new_id()
+        identity, at, entry_id = topic_id or str(self.topic_id), self._clock.now(), self._new_id()
         return commit_entry(self.settings, self._writer, identity, spans, files, at=at, entry_id=entry_id)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from archive_topics import fill
 from archive_whole import archive
 from archiver_cases import CASES
 from confluent_kafka import Producer
@@ -29,21 +30,31 @@ ROUNDS = 5
 TOPIC, PARTITIONS = CASES[0].topic, CASES[0].partitions
 CLOCK = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
 SMALL_FLUSH_ROWS = 25_000
+MEMORY = "memory: range, rows, peak MB to Arrow, peak MB into Kafka"
+SHARES = (20, 10, 5, 2, 1)
 # Linux's ru_maxrss of a child begins with what its parent had before exec; VmHWM is the program's own.
 PEAK = """peak_kb = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))"""
 
 
-def measure_replay(kafka: str) -> dict[str, float]:
+def make_archive(kafka: str, events: int) -> None:
+    """Fill the topic and archive it, as measure_archiver() leaves it."""
+    fill(kafka, TOPIC, events, kind=CASES[0].kind, partitions=PARTITIONS, dates=CASES[0].dates)
+    archive(_url(), TOPIC)
+
+
+def _url() -> str:
+    return f"{os.environ['HEADRACE_ARCHIVE']}/whole-{TOPIC}"
+
+
+def measure_replay(kafka: str) -> dict[str, Any]:
     """Return figures of reading and sending; names say in what unit. It reads the archive of measure_archiver()."""
-    url = f"{os.environ['HEADRACE_ARCHIVE']}/whole-{TOPIC}"
-    store = S3Store(url)
-    figures: dict[str, float] = {}
+    store = S3Store(_url())
+    figures: dict[str, Any] = {}
     for name, digests in (("digests checked", True), ("without digests", False)):
         rates = [_rows_a_cpu_second(store, digests=digests) for _ in range(ROUNDS)]
         figures[f"to Arrow, {name}: rows a CPU-second"] = statistics.median(rates)
     figures.update(_beside_a_bare_loop(kafka, store))
-    figures.update(_memory())
-    return figures
+    return {**figures, MEMORY: _memory(kafka)}
 
 
 def _rows_a_cpu_second(store: ObjectStore, *, digests: bool) -> float:
@@ -131,20 +142,28 @@ def _ours(admin: AdminClient, settings: Mapping[str, Any], store: ObjectStore) -
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def _memory() -> dict[str, float]:
-    """Return the peak memory of reading a tenth of an archive of many flushes, and all, each by its own process."""
+def _memory(kafka: str) -> list[tuple[str, int, float, float]]:
+    """Return the peak memory of replays over parts of an archive of many flushes, each by a process of its own."""
     url = os.environ["HEADRACE_ARCHIVE"] + "/flat"
     archive(url, TOPIC, "--flush-rows", str(SMALL_FLUSH_ROWS))
-    plan = open_reading(S3Store(url), TOPIC).plan
-    tenth = min(covered.end for covered in plan.ranges) // 10
-    figures = {}
-    for name, bounds in (("a tenth of the range", f"to={tenth}"), ("the whole range", "")):
-        program = (
-            f"import headrace.replay as r\nrows = sum(b.num_rows for b in r.open({url!r}).read({TOPIC!r}, {bounds})"
-            f".batches())\n{PEAK}\nprint(rows, peak_kb)"
-        )
-        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-        rows, peak_kb = done.stdout.split()
-        figures[f"memory: rows of {name}"] = float(rows)
-        figures[f"memory: peak MB over {name}"] = int(peak_kb) / 1024
-    return figures
+    ends = min(covered.end for covered in open_reading(S3Store(url), TOPIC).plan.ranges)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    found = []
+    for share in SHARES:
+        to = ends // share
+        batches = f"r.open({url!r}).read({TOPIC!r}, to={to}).batches()"
+        reading = f"import headrace.replay as r\nprint(sum(batch.num_rows for batch in {batches}))"
+        arguments = ["replay", TOPIC, "--archive", url, "--to", str(to), "--into", f"kafka:{_new_topic(admin)}"]
+        sending = f"import headrace.cli.main as m\nm.root({arguments!r}, standalone_mode=False)"
+        rows, to_arrow = _peak(reading)
+        _, into_kafka = _peak(sending)
+        found.append((f"1/{share} of the range", int(rows), to_arrow, into_kafka))
+    return found
+
+
+def _peak(program: str) -> tuple[str, float]:
+    """Run a program; return what it printed first, and its own peak memory in MB."""
+    command = [sys.executable, "-c", f"{program}\n{PEAK}\nprint(peak_kb)"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    return lines[0], int(lines[-1]) / 1024

@@ -9,15 +9,19 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from archiver_cases import CASES, measure_archiver, note, show_archiver
 from producer_steps import measure_producer
-from replay_steps import measure_replay
+from replay_steps import MEMORY, make_archive, measure_replay
 from rich.console import Console
 from rich.table import Table
 
 from headrace.local import Instance
+
+PARTS = ("producer", "archiver", "replay")
 
 
 def main() -> int:
@@ -25,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="pin events to archive (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
         instance = Instance(Path(folder) / "servers", env=os.environ)
@@ -33,22 +38,34 @@ def main() -> int:
             say.print("starting Kafka and S3")
             instance.up()
             os.environ.update(instance.env())
-            say.print("producer: building, encoding, emitting")
-            producer = measure_producer(instance.kafka.bootstrap)
-            say.print(f"archiver: {len(CASES)} cases of up to {arguments.events:,} events, bare, whole and by stage")
-            archived = measure_archiver(instance.kafka.bootstrap, arguments.events, CASES)
-            note(archived)
-            say.print("replay: to Arrow, and into Kafka in turns with a bare loop")
-            replay = measure_replay(instance.kafka.bootstrap)
+            found = _measured(instance.kafka.bootstrap, arguments.events, arguments.part or PARTS, say)
         finally:
             instance.down(purge=True)
     if arguments.json:
-        print(json.dumps({"producer": producer, "archiver": archived, "replay": replay}, indent=2))
+        print(json.dumps(found, indent=2))
         return 0
-    show(producer)
-    show_archiver(archived)
-    show_replay(replay)
+    for part, shown in (("producer", show), ("archiver", show_archiver), ("replay", show_replay)):
+        if part in found:
+            shown(found[part])
     return 0
+
+
+def _measured(kafka: str, events: int, parts: Collection[str], say: Console) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if "producer" in parts:
+        say.print("producer: building, encoding, emitting")
+        found["producer"] = measure_producer(kafka)
+    if "archiver" in parts:
+        say.print(f"archiver: {len(CASES)} cases of up to {events:,} events, bare, whole and by stage")
+        found["archiver"] = measure_archiver(kafka, events, CASES)
+        note(found["archiver"])
+    if "replay" in parts:
+        if "archiver" not in parts:
+            say.print(f"archiving {events:,} events to replay")
+            make_archive(kafka, events)
+        say.print("replay: to Arrow, into Kafka in turns with a bare loop, and its memory")
+        found["replay"] = measure_replay(kafka)
+    return found
 
 
 def show(producer: dict[str, float]) -> None:
@@ -63,14 +80,21 @@ def show(producer: dict[str, float]) -> None:
     console.print(table)
 
 
-def show_replay(replay: dict[str, float]) -> None:
+def show_replay(replay: dict[str, Any]) -> None:
     """Print the replay's figures for people."""
     console = Console()
     table = Table(title="replay")
     table.add_column("figure")
     table.add_column("", justify="right")
     for name, value in replay.items():
-        table.add_row(name, f"{value:,.0f}" if value >= 10 else f"{value:.2f}")
+        if name != MEMORY:
+            table.add_row(name, f"{value:,.0f}" if value >= 10 else f"{value:.2f}")
+    console.print(table)
+    table = Table(title="memory of a replay, each in a process of its own")
+    for name in MEMORY.removeprefix("memory: ").split(", "):
+        table.add_column(name, justify="right")
+    for name, rows, to_arrow, into_kafka in replay[MEMORY]:
+        table.add_row(name, f"{rows:,}", f"{to_arrow:.0f}", f"{into_kafka:.0f}")
     console.print(table)
 
 

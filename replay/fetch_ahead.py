@@ -30,17 +30,24 @@ class FetchAhead(Generic[Key, Body]):
     def each(self, keys: Iterable[Key], *, size: Callable[[Key], int]) -> Iterator[Body]:
         """Yield each key's body in order; an error of fetch() is raised where its body would have come.
 
-        `size(key)`: how many bytes it has. At most AHEAD_BYTES_MAX are fetched ahead, but one key always is.
+        `size(key)`: how many bytes it has. While a body is worked on, those behind it that were asked for have at most
+        AHEAD_BYTES_MAX together and are at most AHEAD_MAX; but one always is.
         """
         waiting: deque[tuple[Future[Body], int]] = deque()
         held = 0
         try:
             for key in keys:
-                waiting.append((self._submit(key), size(key)))
-                held += waiting[-1][1]
-                while len(waiting) > AHEAD_MAX or (len(waiting) > 1 and held > AHEAD_BYTES_MAX):
-                    future, bytes_ = waiting.popleft()
-                    held -= bytes_
+                bytes_ = size(key)
+                # All but one are taken before this key is asked for, so that it adds to no more than there may be.
+                while len(waiting) > 1 and (len(waiting) >= AHEAD_MAX or held + bytes_ > AHEAD_BYTES_MAX):
+                    future, taken = waiting.popleft()
+                    held -= taken
+                    yield future.result()
+                waiting.append((self._submit(key), bytes_))
+                held += bytes_
+                if len(waiting) > 1 and held > AHEAD_BYTES_MAX:
+                    future, taken = waiting.popleft()
+                    held -= taken
                     yield future.result()
             while waiting:
                 yield waiting.popleft()[0].result()

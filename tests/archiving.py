@@ -24,8 +24,8 @@ from servers import Servers
 from headrace.cli.main import root
 
 HEADRACE = (sys.executable, "-c", "from headrace.cli.main import main; main()")
-RUN_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 30.0
+RUN_TIMEOUT_S = 240.0
+STOP_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class EmittedPins:
 
     def flush(self) -> None:
         """Wait until Kafka has everything."""
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0
 
     def _event(self, occurred_at: datetime, *, later: bool = False) -> Row:
         rng = self._rng

@@ -19,6 +19,7 @@ from headrace.schemas import Pin
 from headrace.schemas.event import Envelope
 
 Acked = dict[tuple[int, int], bytes]
+ACK_TIMEOUT_S = 120.0
 
 
 class JournalProducer:
@@ -26,6 +27,7 @@ class JournalProducer:
 
     def __init__(self, bootstrap: str, topic: str, *, events_per_s: int) -> None:
         self.acked: Acked = {}
+        self.left = 0
         self._topic = topic
         self._events_per_s = events_per_s
         self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5})
@@ -43,6 +45,7 @@ class JournalProducer:
         """Stop producing and wait until everything is acknowledged."""
         self._stop.set()
         self._thread.join()
+        assert self.left == 0, f"{self.left} records were not acknowledged within {ACK_TIMEOUT_S} s"
 
     def _run(self) -> None:
         seq = 0
@@ -54,7 +57,7 @@ class JournalProducer:
                 value = event.kafka_value(envelope, os.urandom(16), seq, time.time_ns() // 1000, None)
                 self._producer.produce(self._topic, value=value, key=str(seq % 97), on_delivery=self._delivered)
             self._producer.poll(0)
-        self._producer.flush(30)
+        self.left = self._producer.flush(ACK_TIMEOUT_S)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         partition, offset, value = message.partition(), message.offset(), message.value()

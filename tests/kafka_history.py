@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from kafka_oracle import Seen
 from record_zoo import ZooRecord
 
-ACK_TIMEOUT_S = 30.0
+ACK_TIMEOUT_S = 120.0
 WRITERS = 3
 
 

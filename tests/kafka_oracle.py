@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-READ_TIMEOUT_S = 60.0
+READ_TIMEOUT_S = 240.0
 
 
 class Seen(NamedTuple):

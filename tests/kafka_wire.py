@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PRODUCE, PRODUCE_VERSION = 0, 7
-ANSWER_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 60.0
 NOT_READY = {3, 5, 6}  # unknown topic or partition, no leader, not the leader: a new topic, for some moments
 NOT_READY_S_MAX = 15.0
 

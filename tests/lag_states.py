@@ -57,15 +57,15 @@ def lost(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     topic = behind(servers, archive, stack)
     admin = AdminClient({"bootstrap.servers": servers.kafka})
     for future in admin.delete_records([TopicPartition(topic, 0, 12)]).values():
-        future.result(30)
+        future.result(120)
     return topic
 
 
 def recreated(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     topic = caught_up(servers, archive, stack)
     admin = AdminClient({"bootstrap.servers": servers.kafka})
-    admin.delete_topics([topic])[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=30).topics, "it is gone")
+    admin.delete_topics([topic])[topic].result(120)
+    wait_until(lambda: topic not in admin.list_topics(timeout=120).topics, "it is gone")
     servers.new_topic(1, name=topic)
     produce(servers.kafka, topic, numbered("w", 0, 2))
     return topic
@@ -75,7 +75,7 @@ def compacted(servers: Servers, _archive: Archive, _stack: ExitStack) -> str:
     topic = servers.new_topic(1, {"cleanup.policy": "compact"})
     producer = Producer({"bootstrap.servers": servers.kafka})
     producer.produce(topic, b"v", key=b"k")
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     return topic
 
 
@@ -86,11 +86,11 @@ def hanging_transaction(servers: Servers, archive: Archive, stack: ExitStack) ->
     producer = Producer(
         {"bootstrap.servers": servers.kafka, "transactional.id": name, "transaction.timeout.ms": 900_000}
     )
-    producer.init_transactions(60)
+    producer.init_transactions(120)
     producer.begin_transaction()
     producer.produce(topic, b"held", partition=0)
-    assert producer.flush(60) == 0
-    stack.callback(producer.abort_transaction, 60)
+    assert producer.flush(120) == 0
+    stack.callback(producer.abort_transaction, 120)
     return topic
 
 

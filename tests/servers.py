@@ -51,7 +51,7 @@ class Servers:
         """Create a topic and return its name, which no other test has when none is given."""
         topic = name or self._name("t")
         made = self._admin.create_topics([NewTopic(topic, partitions, 1, config=dict(config or {}))])
-        made[topic].result(timeout=30)
+        made[topic].result(timeout=120)
         return topic
 
     def new_bucket(self) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 from archiving import HEADRACE, Archive, plain_environment
-from worker_slots import wait_until
+from worker_slots import WAIT_S, wait_until
 
 
 class Said:
@@ -54,7 +54,7 @@ def started(archive: Archive, *arguments: str) -> Iterator[tuple["subprocess.Pop
     finally:
         process.terminate()
         try:
-            process.wait(60)
+            process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

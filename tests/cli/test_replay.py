@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from small_archive import SmallArchive
+from worker_slots import WAIT_S, wait_until
 
 from headrace.archiver.log_entries import log_key
 from headrace.archiver.object_store import StoreDenied, StoreMissing, StoreUnreachable
@@ -142,7 +142,7 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
         process.stdout.readline()
         process.stdout.close()
         message = process.stderr.read().decode()
-        assert process.wait(30) == 0
+        assert process.wait(WAIT_S) == 0
     assert "not complete" in message
     assert "Traceback" not in message
 
@@ -152,9 +152,8 @@ def test_an_interrupted_replay_leaves_no_file(tmp_path: Path, number: int, code:
     """Ctrl-C exits 130, SIGTERM 143; in both cases the folder is empty afterwards."""
     target = tmp_path / "out.jsonl"
     with start("--into", f"jsonl:{target}", stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 30
-        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
-            pass  # the temporary file appears when the replay begins to write
+        # The temporary file appears when the replay begins to write.
+        wait_until(lambda: any(tmp_path.iterdir()), "the replay begins to write")
         process.send_signal(number)
-        assert process.wait(30) == code
+        assert process.wait(WAIT_S) == code
     assert list(tmp_path.iterdir()) == []

@@ -90,7 +90,7 @@ def adopt(servers: Servers, topic: str, spool: Path, **settings: Any) -> str:
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=spool, audit=True, **settings) as log:
         assert log.emit(pin(0))
         until(lambda: len(list((spool / "web").iterdir())) == 1)
-        assert log.flush(30)
+        assert log.flush(120)
     return session_of(log)
 
 
@@ -170,7 +170,7 @@ def logged(kafka: str, topic: str, events: int, *, audit: bool = True) -> EventL
     log = EventLog(service="web", kafka=kafka, topic=topic, audit=audit)
     for number in range(events):
         log.emit(pin(number))
-    assert log.flush(30)
+    assert log.flush(120)
     return log
 
 

@@ -27,7 +27,7 @@ def topic(servers: Servers, archive: Archive) -> Iterator[str]:
     producer = Producer({"bootstrap.servers": servers.kafka})
     for index in range(RECORDS):
         producer.produce(name, f"record {index}".encode(), partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     archive.archive(raw=[name])
     before = archive.objects()
     assert before

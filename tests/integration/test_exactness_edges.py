@@ -28,7 +28,7 @@ COMPACTING = {
     "max.compaction.lag.ms": "100",
     "delete.retention.ms": "0",
 }
-COMPACTION_TIMEOUT_S = 60.0
+COMPACTION_TIMEOUT_S = 240.0
 
 
 @pytest.mark.parametrize("raw", [False, True], ids=["avro", "raw"])
@@ -121,4 +121,4 @@ def _alter(servers: Servers, topic: str, config: dict[str, str]) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     admin = AdminClient({"bootstrap.servers": servers.kafka})
     for future in admin.incremental_alter_configs([resource]).values():
-        future.result(timeout=30)
+        future.result(timeout=120)

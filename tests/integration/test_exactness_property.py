@@ -29,7 +29,7 @@ from headrace.replay.selection import Selection
 pytestmark = pytest.mark.servers
 
 EXAMPLES = 10 * int(os.environ.get("HEADRACE_SEEDS", "1"))
-ARCHIVED_TIMEOUT_S = 60.0
+ARCHIVED_TIMEOUT_S = 240.0
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Running:
         """Write records and return what a plain consumer sees of them."""
         for key, value, headers, timestamp in records:
             self.producer.produce(self.topic, value, key, 0, timestamp=timestamp, headers=list(headers))
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(120) == 0
         seen: list[Seen] = []
         deadline = time.monotonic() + ARCHIVED_TIMEOUT_S
         while len(seen) < len(records):

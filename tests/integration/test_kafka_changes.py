@@ -25,7 +25,7 @@ from headrace.local import Instance
 def recreate(servers: Servers, topic: str, partitions: int = 1) -> None:
     admin = AdminClient({"bootstrap.servers": servers.kafka})
     admin.delete_topics([topic])[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic to be gone")
+    wait_until(lambda: topic not in admin.list_topics(timeout=120).topics, "the topic to be gone")
     servers.new_topic(partitions, name=topic)
 
 
@@ -80,7 +80,7 @@ def test_partitions_added_under_a_running_archiver(servers: Servers) -> None:
         wait_until(lambda: len(archived_rows(store, topic)) == 3, "the first records")
         admin = AdminClient({"bootstrap.servers": servers.kafka})
         admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
-        wait_until(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 3, "three partitions")
+        wait_until(lambda: len(admin.list_topics(topic, timeout=120).topics[topic].partitions) == 3, "three partitions")
         produce(servers.kafka, topic, numbered("b", 0, 5), partition=2)
         wait_until(lambda: len(archived_rows(store, topic)) == 8, "the new partition's records")
     assert {(p, o) for p, o, _ in archived_rows(store, topic)} == {(0, n) for n in range(3)} | {
@@ -98,7 +98,7 @@ def test_an_open_transaction_holds_the_archive_at_the_last_stable_offset(servers
     produce(servers.kafka, topic, numbered("before", 0, 2))
     writer.begin_transaction()
     writer.produce(topic, value=b"open")
-    writer.flush(30)
+    writer.flush(120)
     produce(servers.kafka, topic, numbered("after", 0, 2))
     archive.archive(raw=[topic])
     assert [value for _, _, value in archived_rows(store, topic)] == numbered("before", 0, 2)

@@ -68,7 +68,7 @@ def write_canaries(servers: Servers, topic: str, count: int) -> None:
         # Some look like events and are none: what is wrong with them is said, what is in them is not.
         framed = b"\xc3\x01" + PAYLOAD.encode() * 2 if number % 3 == 0 else value
         producer.produce(topic, framed, key=f"{KEY}-{number}", headers=[("h", HEADER.encode())])
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def test_no_payload_and_no_secret_is_written(servers: Servers) -> None:

@@ -61,7 +61,7 @@ def test_a_schema_published_later_is_found_in_kafka(servers: Servers) -> None:
     assert json.loads(retry(servers, archive, "--schema-topic", topic).stdout)["decoded"] == 0
     producer = Producer({"bootstrap.servers": servers.kafka})
     producer.produce(topic, json.dumps(schema).encode())
-    producer.flush(30)
+    producer.flush(120)
     result = retry(servers, archive, "--schema-topic", topic)
     assert json.loads(result.stdout)["decoded"] == 1, result.stderr
     (file,) = read_state(archive.store, "pin").files.values()

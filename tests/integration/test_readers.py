@@ -53,7 +53,7 @@ def filled(servers: Servers) -> Iterator[Filled]:
     producer = Producer({"bootstrap.servers": servers.kafka})
     for number in range(RAW):
         producer.produce(made.raw_topic, f"anything {number}")
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     made.archive_all()
     made.emitted.events(300, later=True)
     made.emitted.events(100)

@@ -14,7 +14,7 @@ from journal import archived_rows
 from kafka_changes import numbered, produce
 from servers import Servers
 from stores import s3_store
-from worker_slots import wait_until
+from worker_slots import WAIT_S, slots, wait_until, worker_config
 
 from headrace.archiver.commit_log import read_state
 
@@ -74,7 +74,7 @@ def test_a_killed_worker_is_started_again_and_sigterm_leaves_cleanly(servers: Se
         # With an hour between flushes only SIGTERM commits.
         assert read_state(store, topic).seq == 0
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(60) == 0, running.log.read_text()
+        assert running.process.wait(WAIT_S) == 0, running.log.read_text()
         assert not alive(running.workers()[1])
     assert [value for _, _, value in archived_rows(store, topic)] == numbered("a", 0, 10)
 
@@ -96,6 +96,15 @@ def test_workers_leave_when_their_supervisor_is_killed(servers: Servers, tmp_pat
 
 
 @pytest.mark.servers
+def test_a_worker_whose_supervisor_goes_at_once_leaves_cleanly(servers: Servers, tmp_path: Path) -> None:
+    """Before it has read anything, before Python has started: it is no failure."""
+    config = worker_config(servers.kafka, s3_store(servers).url, servers.new_topic(1), 0, group=tmp_path.name)
+    with slots([config], {**os.environ, **servers.env}, tmp_path) as (slot,):
+        slot.start()
+        assert slot.leave() == 0
+
+
+@pytest.mark.servers
 def test_ctrl_c_is_a_clean_end(servers: Servers, tmp_path: Path) -> None:
     """SIGINT to the whole process group, as a terminal sends it, commits and ends without a traceback."""
     topic, store = servers.new_topic(1), s3_store(servers)
@@ -106,5 +115,5 @@ def test_ctrl_c_is_a_clean_end(servers: Servers, tmp_path: Path) -> None:
         wait_until(lambda: "reading 0 from 0" in running.log.read_text(), "a worker to read")
         for pid in (running.process.pid, *running.workers()):
             os.kill(pid, signal.SIGINT)
-        assert running.process.wait(60) == 0
+        assert running.process.wait(WAIT_S) == 0
     assert "Traceback" not in running.log.read_text()

@@ -55,7 +55,7 @@ class Dated:
             self._producer.produce(
                 self._topic, value=value, partition=partition, timestamp=at_ms, on_delivery=self._delivered
             )
-        self._producer.flush(30)
+        self._producer.flush(120)
 
     def _delivered(self, error: object, message: object) -> None:
         assert error is None
@@ -85,10 +85,10 @@ def test_an_open_transaction_holds_a_seal_up(
     dated.write(2, partition=1, count=2)
     dated.write(0, partition=1, count=1)
     writer = Producer({"bootstrap.servers": servers.kafka, "transactional.id": topic})
-    writer.init_transactions(30)
+    writer.init_transactions(120)
     writer.begin_transaction()
     writer.produce(topic, value=pin_value(9, at_ms=time.time_ns() // 1_000_000), partition=0)
-    writer.flush(30)
+    writer.flush(120)
     end_ms = (time.time_ns() // 1_000_000 // DAY_MS - 1) * DAY_MS
     assert admin(servers).date_ends(topic, end_ms) == {0: 3, 1: 2}, "by timestamp, where there are newer records"
     assert admin(servers).date_ends(topic, end_ms + 30 * DAY_MS) == {0: None, 1: 3}, "open, and the end"

@@ -71,7 +71,7 @@ def test_deleted_records_and_topics_are_found(servers: Servers) -> None:
     said = receipt(servers, archive, target, replay(servers, archive, target))
     admin = AdminClient(kafka(servers))
     for future in admin.delete_records([TopicPartition(target, 0, 2)]).values():
-        future.result(timeout=30)
+        future.result(timeout=120)
     (finding,) = verified(servers, said).findings
     assert finding.where == f"{target}/0"
     assert "are gone" in finding.what

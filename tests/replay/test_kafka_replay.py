@@ -108,7 +108,7 @@ def test_a_target_that_does_not_exist_is_refused_and_not_created(servers: Server
     """The topics that exist are named."""
     with pytest.raises(TargetUnfit, match="does not exist"):
         read_target(kafka(servers), "never-made", CLOCK)
-    assert "never-made" not in AdminClient(kafka(servers)).list_topics(timeout=10).topics
+    assert "never-made" not in AdminClient(kafka(servers)).list_topics(timeout=120).topics
 
 
 def test_a_target_that_is_not_empty_is_refused_unless_allowed(servers: Servers) -> None:

@@ -65,7 +65,7 @@ def stopped(servers: Servers, archive: SmallArchive, target: str, when: int, num
 def again(servers: Servers, archive: SmallArchive, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [*PROGRAM, *arguments]
     env = environment(servers, archive)
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def assert_once(servers: Servers, target: str) -> None:
@@ -97,7 +97,7 @@ def test_ctrl_c_says_the_command_that_goes_on(servers: Servers, many: SmallArchi
     program, *arguments = shlex.split(line)
     assert program == "headrace"
     env = {name: value for name, value in environment(servers, many).items() if not name.startswith("HEADRACE")}
-    last = subprocess.run([*PROGRAM, *arguments], env=env, capture_output=True, text=True, timeout=240, check=False)
+    last = subprocess.run([*PROGRAM, *arguments], env=env, capture_output=True, text=True, timeout=300, check=False)
     assert last.returncode == 0, last.stderr
     assert "by earlier runs" in last.stdout
     assert_once(servers, target)
@@ -112,7 +112,7 @@ def test_progress_that_kafka_forgot_is_made_anew_from_the_target(
     first = stopped(servers, many, target, 1, signal.SIGKILL)
     admin = AdminClient(kafka(servers))
     (forgotten,) = admin.delete_consumer_groups([group_of(first.replay)]).values()
-    forgotten.result(timeout=30)
+    forgotten.result(timeout=120)
     if foreign:
         producer = Producer(kafka(servers))
         producer.produce(target, b"foreign", partition=1)

@@ -106,7 +106,7 @@ def test_a_record_that_kafka_never_showed_is_found(servers: Servers) -> None:
     """An aborted record in the archive is one too many."""
     name = servers.new_topic(1, {"retention.ms": "-1"})
     producer = Producer({**kafka(servers), "transactional.id": name})
-    producer.init_transactions(30)
+    producer.init_transactions(120)
     producer.begin_transaction()
     producer.produce(name, b"aborted", partition=0, timestamp=1000)
     producer.flush()

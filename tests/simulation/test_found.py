@@ -1,6 +1,6 @@
 """What the simulation found, as short schedules of their own that stay when seeds move."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -131,6 +131,37 @@ def test_a_cut_behind_offsets_without_a_record_is_seen(calm: Calm, what: str) ->
     calm.restart()
     calm.run()
     assert calm.lineages() == [(0, 0, 3), (1, 0, 5)]
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_second_cut_while_offsets_without_a_record_are_read_again_is_seen(calm: Calm, *, second: bool) -> None:
+    """No epoch is known that could tell the second: with what is read again, all such offsets before it are too."""
+
+    def step_until(position: Callable[[int], bool]) -> None:
+        for _ in range(1_000):
+            source = calm.world.slots[0].source
+            if source is not None and any(position(at.position) for at in source.reading.values()):
+                return
+            calm.world.run_one(1)
+        raise AssertionError("the worker never read there")
+
+    calm.write(2, txn=1)
+    calm.partition.decide(1, commit=False)
+    calm.run()
+    calm.write(2, txn=2)
+    calm.partition.decide(2, commit=False)
+    step_until(lambda position: position == 6)
+    assert calm.lineages() == [(0, 0, 3)]
+    calm.partition.truncate(4)
+    calm.partition.log.slots[4:] = []
+    calm.partition.log.open_txns.clear()
+    step_until(lambda position: position < 6)
+    if second:
+        calm.partition.truncate(0)
+        calm.partition.log.slots.clear()
+    calm.write(8)
+    calm.run()
+    assert calm.lineages()[1:] == [(1, 0, calm.partition.log.end)]
 
 
 def test_offsets_without_a_record_go_on_as_they_are(calm: Calm) -> None:
