@@ -21,6 +21,7 @@ from servers import Servers, running
 from worker_slots import wait_until
 
 from headrace.archiver.metric_collector import exposed
+from headrace.archiver.oncall.finding import Finding
 from headrace.archiver.oncall.metric_list import LAG_METRICS
 from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.s3 import S3Store
@@ -111,7 +112,7 @@ def test_a_session_that_died_with_events_in_memory_is_found(
             wait_until(waiting, "it tells that twenty wait")
         finally:
             app.send_signal(signal.SIGKILL)
-    told = []
+    told: list[Finding] = []
 
     def found() -> bool:
         status = looker.look()
