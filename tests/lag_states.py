@@ -4,6 +4,7 @@ Each function makes one and returns the topic's name; what it leaves running or 
 `archive.env` is then how whoever looks reaches the servers.
 """
 
+import json
 import os
 import signal
 from contextlib import ExitStack
@@ -98,6 +99,9 @@ def paused_worker(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     """A worker process is stopped with SIGSTOP, as a frozen container is; then four records come."""
     topic = servers.new_topic(1)
     said = _archiving(servers, archive, stack, topic)
+    asked = ("lag", "--topic", topic, "--group", archive.group, "--json")
+    # It says that it committed a moment before it tells Kafka of itself.
+    wait_until(lambda: bool(json.loads(archive.call(*asked).stdout)["partitions"][0]["worker"]), "the worker was heard")
     pid = int(said.find(r"worker 0 started, pid (\d+)") or 0)
     os.kill(pid, signal.SIGSTOP)
     stack.callback(os.kill, pid, signal.SIGCONT)
