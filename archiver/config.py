@@ -9,6 +9,7 @@ from typing import Any
 from .default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from .limits import Limits
 from .log_state import FOLD_ENTRIES
+from .memory_budget import MEMORY_BYTES
 from .topic_decoder import TopicSettings
 
 
@@ -18,7 +19,7 @@ class ArchiverConfig:
 
     kafka: librdkafka settings beside those that exactness fixes; "bootstrap.servers" is required.
     instance_id: the worker's static membership in the group; None leaves the group at once when it ends.
-    queue_kb_max: librdkafka's own buffer of fetched records, in KiB.
+    memory_bytes: what the worker may take beyond the bare process; see memory_budget.py. partitions: of all topics.
     seal_lateness_s: a date is sealed so long after its end; None: dates are not sealed. seal_interval_s: so often it is
     looked for.
     fold_entries: the log is folded each so many entries: 1,000 by the format, tests take fewer.
@@ -33,8 +34,8 @@ class ArchiverConfig:
     instance_id: str | None = None
     worker: int = 0
     limits: Limits = field(default_factory=Limits)
-    buffer_bytes_max: int = 128 << 20
-    queue_kb_max: int = 64 << 10
+    memory_bytes: int = MEMORY_BYTES
+    partitions: int = 1
     flush_when_idle: bool = False
     schema_topic: str = SCHEMA_TOPIC
     seal_lateness_s: float | None = None

@@ -15,6 +15,9 @@ COLUMN_BYTES = 300
 SLICE_ROWS_MIN = 512
 """Runs of consecutive rows of at least this length (on average) are taken as slices, shorter ones row by row."""
 
+SLICE_ROW_BYTES = 128
+"""What a row takes for which that holds; of larger ones fewer are worth a slice, since gathering copies them."""
+
 RECORD_NAMES = ("_partition", "_offset", "_timestamp", "_timestamp_type", "_key", "_headers")
 
 
@@ -122,10 +125,11 @@ class SortedRows:
         fields = [*own, *(self._batches[0].schema.field(name) for name in names)]
         batches = [conform(batch, batch.num_rows, fields) for batch in self._batches]
         whole = pa.Table.from_batches(batches)
+        row_bytes = whole.nbytes // max(1, whole.num_rows)
         for start, stop in bounds:
             order = self._order[start:stop]
             cuts = [0, *(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)]
-            if len(order) < SLICE_ROWS_MIN * (len(cuts) - 1):
+            if len(order) * max(1, row_bytes // SLICE_ROW_BYTES) < SLICE_ROWS_MIN * (len(cuts) - 1):
                 yield whole.take(pa.array(order)).unify_dictionaries()
             else:  # long runs: pointing at them is cheaper than gathering rows
                 slices = [whole.slice(int(order[at]), end - at) for at, end in pairwise(cuts)]

@@ -31,7 +31,7 @@ from .source import (
 )
 
 CHUNK = 10_000  # more messages at once do not stay in the processor's caches
-POLL_BYTES_MAX = 8 << 20
+POLL_BYTES = 8 << 20
 COMMIT_PARTITIONS_MAX = 500  # with full metadata 150 kB: brokers refuse a commit beyond 1 MB as a whole
 
 # A partition with one of these cannot be read on from where it is; the worker decides what that means.
@@ -65,8 +65,6 @@ def consumer_config(
         "heartbeat.interval.ms": 3_000,
         "topic.metadata.refresh.interval.ms": 10_000,
         "fetch.wait.max.ms": 200,
-        "fetch.message.max.bytes": 4 << 20,
-        "queued.min.messages": 200_000,
         # A partition whose queue was full is fetched again after so long; the default, a second, starves a fast worker.
         "fetch.queue.backoff.ms": 20,
         "log_level": 3,
@@ -93,7 +91,10 @@ def consumer_config(
 
 
 class KafkaSource:
-    """A Source on confluent-kafka. `warn(text)` hears of passing trouble, at most once for each different text."""
+    """A Source on confluent-kafka. `warn(text)` hears of passing trouble, at most once for each different text.
+
+    poll() returns when it has about `poll_bytes`.
+    """
 
     def __init__(
         self,
@@ -103,11 +104,13 @@ class KafkaSource:
         *,
         clock: Clock,
         warn: Callable[[str], None],
+        poll_bytes: int = POLL_BYTES,
     ) -> None:
         self._bootstrap = str(config["bootstrap.servers"])
         self._assignee = assignee
         self._warn = warn
         self._warned: set[str] = set()
+        self._poll_bytes = poll_bytes
         # A name that begins with ^ is a pattern to librdkafka.
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._clock = clock
@@ -152,14 +155,17 @@ class KafkaSource:
         gc.disable()
         try:
             # After the wait for a first message, what lies in the client's queue and no more: that is bounded in bytes.
-            # To wait for `max_records` would let it be filled again and again meanwhile.
-            while messages := self._consumed(min(max_records - taken, CHUNK), 0 if taken else timeout_s):
+            # To wait for `max_records` would let it be filled again and again meanwhile. The larger records turn out to
+            # be, the fewer are taken at once.
+            chunk = CHUNK
+            while messages := self._consumed(min(max_records - taken, chunk), 0 if taken else timeout_s):
                 taken += len(messages)
                 for records in self._sorted_out(messages, events):
                     found[records.topic].append(records)
                     taken_bytes += records.batch.nbytes
-                if taken >= max_records or taken_bytes >= POLL_BYTES_MAX:
+                if taken >= max_records or taken_bytes >= self._poll_bytes:
                     break
+                chunk = max(1, min(CHUNK, self._poll_bytes * taken // max(taken_bytes, 1)))
         finally:
             gc.enable()
         # Records first: what a problem cuts off came before it.

@@ -16,6 +16,8 @@ from .parquet_file import FOOTER_KEY, FileCorrupt, Footer, footer_of
 
 ROW_GROUP_ROWS_MAX = 131_072
 SAMPLE_ROWS = 2_048
+BATCH_ROWS = 1_024
+PAGE_BYTES = 1 << 20
 DICTIONARY_DISTINCT_MAX = SAMPLE_ROWS // 4
 """A column is dictionary-encoded if a sample of its values has no more distinct ones than this."""
 
@@ -63,6 +65,9 @@ def _settings(sample: pa.Table) -> dict[str, object]:
     delta += [field.name for field in sample.schema if pa.types.is_timestamp(field.type)]
     dictionary = [path for path, array in leaves if path not in delta and _dictionary_pays(path, array)]
     return {
+        # The writer looks at a page's size only after so many rows: pages of a thousand large values would be there
+        # three times at once.
+        "write_batch_size": max(1, min(BATCH_ROWS, PAGE_BYTES * sample.num_rows // max(1, sample.nbytes))),
         "compression": "zstd",
         "compression_level": 1,
         "use_dictionary": dictionary or False,
@@ -82,7 +87,8 @@ def _leaves(table: pa.Table) -> list[tuple[str, pa.Array]]:
         table = table.take(pa.array(np.arange(SAMPLE_ROWS, dtype=np.int64) * rows // SAMPLE_ROWS))
     leaves: list[tuple[str, pa.Array]] = []
     for name, column in zip(table.schema.names, table.columns, strict=True):
-        _add_leaves(name, column.combine_chunks(), leaves)
+        if name not in _NEVER_DICTIONARY:  # to combine the chunks of all values would be to copy them
+            _add_leaves(name, column.combine_chunks(), leaves)
     return leaves
 
 
@@ -105,7 +111,7 @@ def _add_leaves(path: str, array: pa.Array, leaves: list[tuple[str, pa.Array]]) 
 def _dictionary_pays(path: str, sample: pa.Array) -> bool:
     if path in _ALWAYS_DICTIONARY or pa.types.is_dictionary(sample.type):
         return True
-    if path in _NEVER_DICTIONARY or pa.types.is_boolean(sample.type) or sample.null_count == len(sample):
+    if pa.types.is_boolean(sample.type) or sample.null_count == len(sample):
         return False
     present: int = len(sample) - sample.null_count
     distinct: int = pc.count_distinct(sample).as_py()

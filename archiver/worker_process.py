@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 
 from headrace.schemas.catalog import builtin
 from headrace.schemas.uuid7 import Uuid7
@@ -30,6 +31,7 @@ from .kafka_source import KafkaSource, consumer_config
 from .log_entries import LogCorrupt, LogTooNew
 from .log_state import LogViolation
 from .logged import configure
+from .memory_budget import MemoryBudget, bound_heap
 from .object_store import StoreError
 from .s3 import S3Store
 from .schema_source import ArchiveSchemas, read_schema_topic
@@ -55,6 +57,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     # Ctrl-C reaches the whole process group; the supervisor decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    bound_heap()
     gc.freeze()
 
     def stopping() -> bool:
@@ -83,12 +86,14 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
     ids = Uuid7(os.urandom)
     failpoint = signal_at(*config.failpoint) if config.failpoint else no_failpoint
     store = S3Store(config.archive_url)
+    budget = MemoryBudget.of(config.memory_bytes, config.partitions)
+    limits = replace(config.limits, flush_bytes_max=min(config.limits.flush_bytes_max, budget.held_bytes))
     kafka = consumer_config(
         str(config.kafka["bootstrap.servers"]),
         config.group,
         instance_id=config.instance_id,
-        queue_kb_max=config.queue_kb_max,
-        extra=config.kafka,
+        queue_kb_max=budget.queue_kb,
+        extra={**budget.fetch_settings(), **config.kafka},
     )
     schemas = ArchiveSchemas(
         store, builtin(), lambda: read_schema_topic(config.kafka, config.schema_topic), monotonic=clock.monotonic
@@ -108,7 +113,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             store=store,
             schemas=schemas,
             writer=Writer(name, source.cluster_id()),
-            limits=config.limits,
+            limits=limits,
             clock=clock,
             new_id=new_id,
             failpoint=failpoint,
@@ -119,12 +124,17 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
 
     return Worker(
         lambda worker: KafkaSource(
-            kafka, list(settings), worker, clock=clock, warn=lambda text: log.warning("%s", text)
+            kafka,
+            list(settings),
+            worker,
+            clock=clock,
+            warn=lambda text: log.warning("%s", text),
+            poll_bytes=budget.poll_bytes,
         ),
         make_archive,
         clock=clock,
         failpoint=failpoint,
-        buffer_bytes_max=config.buffer_bytes_max,
+        buffer_bytes_max=budget.held_bytes,
         flush_when_idle=config.flush_when_idle,
         name=name,
         tally=tally,

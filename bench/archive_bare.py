@@ -33,7 +33,7 @@ DELTA = ("occurred_at", "_offset", "_timestamp")
 
 
 def measure_bare(kafka: str, topic: str, events: int, kind: Kind, partitions: int) -> dict[str, float]:
-    """Return microseconds of CPU a record, by step."""
+    """Return microseconds of CPU a record, by step. No more is kept at once than a worker keeps."""
     costs = dict.fromkeys(STEPS, 0.0)
 
     @contextmanager
@@ -42,48 +42,83 @@ def measure_bare(kafka: str, topic: str, events: int, kind: Kind, partitions: in
         yield
         costs[name] += (time.process_time() - begun) * 1e6 / events
 
+    bare = _Bare(kind, step)
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
     gc.collect()
     gc.disable()
-    batches: list[pa.RecordBatch] = []
     for messages in _consumed(kafka, topic, events, partitions, step):
         with step("columns"):
-            batches.append(records_of(topic, messages)[0].batch)
-    readers = {frame: WriterSchema(text).root for frame, text in kind.schemas.items()}
-    blocks = {frame: BlockReader(root, frame) for frame, root in readers.items()}
-    digests: dict[int, PartDigest] = defaultdict(PartDigest)
-    tables: dict[bytes, list[pa.RecordBatch]] = defaultdict(list)
-    for batch in _joined(batches):
-        with step("verify"):
+            waiting.append(records_of(topic, messages)[0].batch)
+        rows += len(messages)
+        if rows >= DECODED_AT_ONCE:
+            bare.take(pa.concat_batches(waiting))  # not counted: a client could hand out as many at once
+            waiting, rows = [], 0
+    if waiting:
+        bare.take(pa.concat_batches(waiting))
+    gc.enable()
+    store = S3Store(os.environ["HEADRACE_ARCHIVE"] + "/bare")
+    for body in bare.files():
+        with step("upload"):
+            store.put_if_absent(f"{topic}-{os.urandom(8).hex()}", body)
+    return costs
+
+
+class _Bare:
+    """Decodes, verifies, and writes a Parquet file for each schema, a row group as soon as it is full."""
+
+    def __init__(self, kind: Kind, step: Step) -> None:
+        self._step = step
+        self._readers = {frame: WriterSchema(text).root for frame, text in kind.schemas.items()}
+        self._blocks = {frame: BlockReader(root, frame) for frame, root in self._readers.items()}
+        self._digests: dict[int, PartDigest] = defaultdict(PartDigest)
+        self._groups: dict[bytes, list[pa.RecordBatch]] = defaultdict(list)
+        self._files: dict[bytes, tuple[io.BytesIO, pq.ParquetWriter]] = {}
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Take the records of a batch through the steps."""
+        with self._step("verify"):
             ordered = sorted_by_partition(batch)
         values = ordered.column(5)
-        with step("decode"):
+        with self._step("decode"):
             groups = group_by_frame(values).groups
         for group in groups:
-            with step("decode"):
+            with self._step("decode"):
                 mine = values if group.positions is None else values.take(pa.array(group.positions))
-                columns = blocks[group.frame].read(mine)
-            with step("verify"):
-                if not proves_canonical(readers[group.frame], group.frame, columns, mine):
+                columns = self._blocks[group.frame].read(mine)
+            with self._step("verify"):
+                if not proves_canonical(self._readers[group.frame], group.frame, columns, mine):
                     raise RuntimeError("what was read is not what would be written")
             meta = ordered if group.positions is None else ordered.take(pa.array(group.positions))
             named = [*columns.schema.names, "_partition", "_offset", "_timestamp", "_key", "_headers"]
             extra = [meta.column(n) for n in (0, 1, 2, 4, 6)]
-            tables[group.frame].append(pa.RecordBatch.from_arrays([*columns.columns, *extra], names=named))
-        with step("verify"):
+            waiting = self._groups[group.frame]
+            waiting.append(pa.RecordBatch.from_arrays([*columns.columns, *extra], names=named))
+            if sum(each.num_rows for each in waiting) >= GROUP_ROWS:
+                self._write(group.frame)
+        with self._step("verify"):
             laid_out = DigestColumns(ordered)
             for partition, start, stop in runs_of(ordered.column(0).to_numpy()):
-                digests[partition].update_range(laid_out, start, stop)
-    del batches
-    bodies: list[bytes] = []
-    for several in tables.values():
-        with step("Parquet"):
-            bodies.append(_parquet(pa.Table.from_batches(several)))
-    gc.enable()
-    store = S3Store(os.environ["HEADRACE_ARCHIVE"] + "/bare")
-    for body in bodies:
-        with step("upload"):
-            store.put_if_absent(f"{topic}-{os.urandom(8).hex()}", body)
-    return costs
+                self._digests[partition].update_range(laid_out, start, stop)
+
+    def _write(self, frame: bytes) -> None:
+        with self._step("Parquet"):
+            table = pa.Table.from_batches(self._groups[frame])
+            if frame not in self._files:
+                sink = io.BytesIO()
+                self._files[frame] = (sink, _writer(sink, table.schema))
+            self._files[frame][1].write_table(table, row_group_size=table.num_rows)
+        self._groups[frame].clear()
+
+    def files(self) -> Iterator[bytes]:
+        """Finish and return the files, one after the other."""
+        for frame, waiting in self._groups.items():
+            if waiting:
+                self._write(frame)
+            sink, writer = self._files[frame]
+            with self._step("Parquet"):
+                writer.close()
+            yield sink.getvalue()
 
 
 def _consumed(kafka: str, topic: str, events: int, partitions: int, step: Step) -> Iterator[list[Message]]:
@@ -114,35 +149,16 @@ def _refuse_errors(messages: list[Message]) -> None:
             raise RuntimeError(problem.str())
 
 
-def _joined(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows in batches as large as are good for decoding; not counted, as it could be done before."""
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        waiting.append(batch)
-        rows += batch.num_rows
-        if rows >= DECODED_AT_ONCE:
-            yield pa.concat_batches(waiting)
-            waiting, rows = [], 0
-    if waiting:
-        yield pa.concat_batches(waiting)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    names = table.schema.names
-    delta = [name for name in DELTA if name in names]
-    sink = io.BytesIO()
-    with pq.ParquetWriter(
+def _writer(sink: io.BytesIO, schema: pa.Schema) -> pq.ParquetWriter:
+    delta = [name for name in DELTA if name in schema.names]
+    return pq.ParquetWriter(
         sink,
-        table.schema,
+        schema,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[name for name in names if name not in PLAIN and name not in delta],
+        use_dictionary=[name for name in schema.names if name not in PLAIN and name not in delta],
         column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
         write_statistics=["_partition", "_offset", "occurred_at"],
         write_page_checksum=True,
         store_schema=False,
-    ) as writer:
-        for start in range(0, table.num_rows, GROUP_ROWS):
-            writer.write_table(table.slice(start, GROUP_ROWS), row_group_size=GROUP_ROWS)
-    return sink.getvalue()
+    )

@@ -37,11 +37,19 @@ class Archived:
     commits: int
 
 
-def archive(url: str, topic: str, *more: str) -> Run:
+def archive(url: str, topic: str, *more: str, raw: bool = False) -> Run:
     """Run `headrace archive --until-idle`, workers included. Everything is in S3 when it ends."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        command = [*HEADRACE, "archive", "--topic", topic, "--until-idle", "--group", f"bench-{os.urandom(4).hex()}"]
+        command = [
+            *HEADRACE,
+            "archive",
+            "--raw" if raw else "--topic",
+            topic,
+            "--until-idle",
+            "--group",
+            f"bench-{os.urandom(4).hex()}",
+        ]
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         with log.open("wb") as output:
             process = subprocess.Popen([*command, "--archive", url, *more], stdout=output, stderr=output)

@@ -42,7 +42,7 @@ from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_opt
 log = logging.getLogger("headrace.archiver")
 
 MIB = 1 << 20
-MEMORY_MIB_MIN = 8
+MEMORY_MIB_MIN = 64
 FLUSH_INTERVAL_S_MAX = 86_400.0
 PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes longer is not going to keep up
 
@@ -91,15 +91,17 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
     show_default=True,
     type=click.IntRange(1),
     metavar="MIB",
-    help="Commit a topic at so much memory.",
+    help="Commit a topic at so much memory, or at 5/32 of --memory if that is less.",
 )
 @click.option(
+    "--memory",
     "--memory-mib",
+    "memory_mib",
     default=256,
     type=click.IntRange(MEMORY_MIB_MIN),
     show_default=True,
     metavar="MIB",
-    help="A worker's bound on uncommitted records and fetch queue; files in the making come on top.",
+    help="What a worker may take beyond the bare process (about 190 MiB): queue, records and files in the making.",
 )
 @click.option(
     "--seal/--no-seal",
@@ -181,8 +183,8 @@ def command(
                 instance_id=None if until_idle else f"headrace-{instance or socket.gethostname()}-{worker}",
                 worker=worker,
                 limits=Limits(flush_rows, flush_mib * MIB, flush_interval),
-                buffer_bytes_max=memory_mib * MIB // 2,
-                queue_kb_max=memory_mib * MIB // 4 // 1024,
+                memory_bytes=memory_mib * MIB,
+                partitions=sum(present[topic.topic] for topic in settings),
                 flush_when_idle=until_idle,
                 schema_topic=schema_topic,
                 seal_lateness_s=seal_lateness if seal or (seal is None and not until_idle) else None,

@@ -3,8 +3,9 @@
 It owns the librdkafka producer, which is idempotent, and is the only one to touch it. What it never does: give up a
 record that Kafka did not refuse for good, or raise.
 
-A delivery that fails ends the producer: what it has not sent is purged, what is on the wire is waited for, and a new
-producer goes back to the lowest record that is not acknowledged. So order holds within a partition, whatever failed.
+A delivery that fails, or that takes too long, ends the producer: what it has not sent is purged, what is on the wire is
+waited for, and a new producer goes back to the lowest record that is not acknowledged. So order holds within a
+partition, whatever failed.
 Two failures are treated apart. A topic that does not exist (or may not be written) only parks that topic's records,
 and is tried again. A record that the broker refuses for good takes its whole batch with it, so the records since the
 lowest unacknowledged one are sent again in batches of one: only the record that is refused alone is dropped.
@@ -20,6 +21,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from . import forks
+from .in_flight import InFlight, Moment
+from .kafka_settings import SINGLY, settled
 from .letter import Letter, refused
 from .queues import Queue
 from .record import Record
@@ -73,7 +76,7 @@ class Shipper:
     ) -> None:
         self._queue = queue
         self._ack = queue.ack
-        self._config = dict(config)
+        self._config, self._delivery_timeout_s = settled(config)
         self._make_producer = make_producer
         self._on_refused = on_refused
         self._in_flight_max = in_flight_records_max
@@ -85,13 +88,14 @@ class Shipper:
         self._failed: str | None = None
         self._highest = -1  # the highest position handed to librdkafka so far
         self._single_until = -1  # up to this position records go in batches of one
+        self._single = False  # whether the present producer sends them so
         self._held: list[tuple[int, Record]] = []  # read, but not taken by a full librdkafka
         self._parked: dict[str, list[tuple[int, Record]]] = {}
         self._parked_until: dict[str, float] = {}
         self._parked_bytes = 0
-        # By topic. A new producer has a new one: reports of an earlier producer change nothing but acknowledgements.
-        self._in_flight: dict[str, int] = {}
+        self._in_flight = InFlight()
         self._published: set[bytes] = set()
+        self._refused_schemas: set[bytes] = set()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self.idle = False  # whether it sleeps until nudge()
         self._quiet_until = float("-inf")
@@ -142,6 +146,8 @@ class Shipper:
         if self._producer is None:
             self._start_producer()
         self._producer.poll(0)
+        if self._failed is None and self._in_flight.waited_s(self._monotonic()) > self._delivery_timeout_s:
+            self._failed = self._noted(f"delivery failed, trying again: no answer in {self._delivery_timeout_s:g} s")
         if self._failed is not None:
             return True
         handed = self._ship(self._next_batch())
@@ -157,20 +163,21 @@ class Shipper:
         now = self._monotonic()
         for topic, until in self._parked_until.items():
             # Only when all of the topic's records have come back: else a later one could overtake an earlier one.
-            if until <= now and not self._in_flight.get(topic) and self._parked.get(topic):
+            if until <= now and not self._in_flight.topics.get(topic) and self._parked.get(topic):
                 del self._parked_until[topic]
                 back = sorted(self._parked.pop(topic))
                 self._parked_bytes -= sum(record.queued_bytes for _, record in back)
                 return back
         if self._parked_bytes > _PARKED_BYTES_MAX:
             return []  # what waits for missing topics fills the memory that there is for it
-        room = self._in_flight_max - sum(self._in_flight.values())
+        room = self._in_flight_max - sum(self._in_flight.topics.values())
         return self._queue.read(min(_BATCH, room)) if room > 0 else []
 
     def _ship(self, batch: list[tuple[int, Record]]) -> bool:
         """Hand a batch to librdkafka; return whether any record was taken. The loop is the shipper's hot path."""
         taken = False
-        produce, delivered, in_flight = self._producer.produce, self._delivered, self._in_flight
+        produce, delivered, moment = self._producer.produce, self._delivered, self._in_flight.now(self._monotonic())
+        in_flight = moment.topics
         published, parked = self._published, self._parked_until
         if batch:
             self._highest = max(self._highest, batch[-1][0])  # those that are held back will follow
@@ -188,7 +195,7 @@ class Shipper:
                 return taken
             if value[2:10] not in published:
                 self._publish_schema(record)
-            report = functools.partial(delivered, in_flight, position, record)
+            report = functools.partial(delivered, moment, position, record)
             try:
                 produce(topic, value=value, key=key, timestamp=timestamp_ms, on_delivery=report)
             except BufferError:
@@ -200,18 +207,19 @@ class Shipper:
                     return True
                 continue
             in_flight[topic] = in_flight.get(topic, 0) + 1
+            moment.left += 1
             taken = True
         return taken
 
-    def _delivered(
-        self, in_flight: dict[str, int], position: int, record: Record, error: KafkaError | None, _: object
-    ) -> None:
-        """Take one delivery report; `in_flight` tells which producer it is of: each has its own."""
-        in_flight[record[0]] -= 1
+    def _delivered(self, moment: Moment, position: int, record: Record, error: KafkaError | None, _: object) -> None:
+        """Take one delivery report; `moment` tells which producer it is of: each has its own."""
+        topics = moment.topics
+        topics[record[0]] -= 1
+        moment.left -= 1
         if error is None:
             self._ack(position)
             self.acked += 1
-        elif in_flight is self._in_flight and self._failed is None:
+        elif topics is self._in_flight.topics:
             self._undelivered(position, record, error)
         # Else it is not acknowledged, and the next producer sends it again.
 
@@ -224,7 +232,7 @@ class Shipper:
             self._parked_until[record.topic] = self._monotonic() + self._topic_retry_s
         elif code not in _REFUSED_FOR_GOOD:
             self._fail(error)
-        elif self._single_until >= 0:
+        elif self._single:
             self._noted(f"topic {record.topic}: an event was refused for good and dropped: {error.str()}")
             letter = refused(record, f"{error.name()}: {error.str()}")
             self._queue.refused(position, letter)
@@ -239,6 +247,8 @@ class Shipper:
         self._parked_bytes += record.queued_bytes
 
     def _fail(self, error: KafkaError) -> None:
+        if self._failed is not None:
+            return  # what comes of it, such as the reports of what is purged, is no news
         self._failed = self._noted(f"delivery failed, trying again: {error.name()}: {error.str()}")
 
     def _stumbled(self, error: Exception) -> None:
@@ -265,15 +275,16 @@ class Shipper:
             producer.poll(0)
         self._drop_producer()
         self._queue.rewind()
-        self._held, self._parked, self._parked_bytes, self._in_flight = [], {}, 0, {}
+        self._held, self._parked, self._parked_bytes, self._in_flight = [], {}, 0, InFlight()
         self._failed = None
         self.restarts += 1
 
     def _start_producer(self) -> None:
         config = dict(self._config)
-        if self._single_until >= 0:
-            config |= {"batch.num.messages": 1, "linger.ms": 0}
-        self._published = set()
+        self._single = self._single_until >= 0
+        if self._single:
+            config |= SINGLY
+        self._published = set(self._refused_schemas)
         producer = self._make_producer(config | {"error_cb": self._noticed})
         forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
         self._producer = producer
@@ -302,21 +313,23 @@ class Shipper:
                 SCHEMAS_TOPIC,
                 value=record.schema_text.encode(),
                 key=record.fingerprint,
-                on_delivery=self._schema_delivered,
+                on_delivery=functools.partial(self._schema_delivered, record.fingerprint),
             )
         except (BufferError, KafkaException):
             self.schemas_failed += 1
 
-    def _schema_delivered(self, error: KafkaError | None, _: object) -> None:
+    def _schema_delivered(self, fingerprint: bytes, error: KafkaError | None, _: object) -> None:
         if error is not None:
             self.schemas_failed += 1
+            if error.code() > 0:  # by the broker, and so for good: it would end one producer after the other
+                self._refused_schemas.add(fingerprint)
 
     def _wait(self) -> None:
         """Wait for something to do: callbacks while records are on their way, else the next append."""
         if self._producer is None:
             self._sleep(_IDLE_S)  # it could not be made
             return
-        if any(self._in_flight.values()) or self._held or self._parked:
+        if any(self._in_flight.topics.values()) or self._held or self._parked:
             try:
                 self._producer.poll(_POLL_S)
             except Exception as error:  # noqa: BLE001 - fatal errors are raised here too; this thread must live

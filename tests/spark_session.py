@@ -50,7 +50,19 @@ def cluster_environment() -> dict[str, str]:
     import pyspark  # noqa: PLC0415 - slow to import, and only some tests use it
 
     java_options = SETTINGS["spark.driver.extraJavaOptions"]
-    own = {"spark.master": "local-cluster[2,1,1024]", "spark.executor.extraJavaOptions": java_options}
+    own = {
+        "spark.master": "local-cluster[2,1,1024]",
+        "spark.executor.extraJavaOptions": java_options,
+        # A standalone cluster begins with the first executor that is there; a test of two waits for both, however long
+        # the second Java takes to start, and gives up none of them for being slow.
+        "spark.cores.max": "2",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.scheduler.maxRegisteredResourcesWaitingTime": "600s",
+        "spark.network.timeout": "600s",
+        "spark.worker.timeout": "600",
+        # Each change of an executor's counts is written down at once, not at the next one that comes late enough.
+        "spark.ui.liveUpdate.period": "0",
+    }
     # The workers start their executors from Spark's home, which for the wheel is the package itself.
     return {**_environment({**SETTINGS, **own}), "SPARK_HOME": str(Path(pyspark.__file__).parent)}
 

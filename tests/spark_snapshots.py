@@ -33,7 +33,7 @@ def main() -> None:
         by_dt = {str(dt): count for dt, count in frame.groupBy("dt").count().collect()}
         found = {"rows": rows, "users": users, "pins": pins, "first": first, "last": last, "by_dt": by_dt}
         print(json.dumps(found), flush=True)
-    executors = session.sparkContext._jsc.sc().statusStore().executorList(True)
+    executors = session.sparkContext._jsc.sc().statusStore().executorList(False)  # those that have ended too
     tasks = {executors.apply(at).id(): executors.apply(at).totalTasks() for at in range(executors.size())}
     print(json.dumps({id_: count for id_, count in tasks.items() if id_ != "driver"}), flush=True)
     session.stop()

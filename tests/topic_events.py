@@ -17,7 +17,7 @@ def events_of(kafka: str, topic: str, partitions: int) -> dict[int, list[dict[st
     decoder, ended = Decoder(builtin()), 0
     found: dict[int, list[dict[str, Any]]] = {partition: [] for partition in range(partitions)}
     while ended < partitions:
-        message = consumer.poll(20)
+        message = consumer.poll(120)
         assert message is not None
         error = message.error()
         if error is None:
@@ -43,7 +43,7 @@ def check_order(found: dict[int, list[dict[str, Any]]]) -> None:
             assert first == sorted(first)
 
 
-def until(true: Callable[[], bool], timeout_s: float = 90) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 180) -> None:
     """Wait for a condition, with a deadline."""
     deadline = time.monotonic() + timeout_s
     while not true():

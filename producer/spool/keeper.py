@@ -1,7 +1,7 @@
 """Looks after the spool of a process that ships nothing itself: the next segment, the disk's sync, the bounds.
 
-It runs on one real thread, also where greenlets have replaced threads; nothing in it waits for another lock, logs, or
-talks to Kafka.
+It runs on one real thread, also where greenlets have replaced threads; nothing in it logs or talks to Kafka, and no
+emit() waits for a lock of its own.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from .separate_queue import SeparateQueue
 
 _BUSY_S = 0.02
 _IDLE_S = 1.0
+_TURN_S_MAX = 10.0
 
 
 class Keeper:
@@ -26,8 +27,11 @@ class Keeper:
         self._queue = queue
         self._reopen: Callable[[], SeparateQueue | None] = lambda: None
         self._move_to: Callable[[SeparateQueue], None] = lambda _: None
-        self._wake = (threads or real_threads()).make_lock()
+        threads = threads or real_threads()
+        self._wake = threads.make_lock()
         self._wake.acquire()
+        self._turn = threads.make_rlock()
+        self._inside = False
         self.idle = False
         self._stop = False
         self._waiting = -1
@@ -58,7 +62,25 @@ class Keeper:
         self.stopped = True
 
     def advance(self) -> bool:
-        """Do what upkeep is due; return whether something was appended since the last time."""
+        """Do what upkeep is due; return whether something was appended since the last time.
+
+        close() calls it too, while the thread may be at it: moving what is in memory, of which close() must see the
+        end. So they take turns; a disk that stands still holds up close() for a bounded time.
+        """
+        if not self._turn.acquire(timeout=_TURN_S_MAX):
+            return False
+        try:
+            if self._inside:
+                return False  # a signal handler that interrupted this very thread
+            self._inside = True
+            try:
+                return self._look_after()
+            finally:
+                self._inside = False
+        finally:
+            self._turn.release()
+
+    def _look_after(self) -> bool:
         try:
             if self._queue.durability == "memory":
                 self._move()

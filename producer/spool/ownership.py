@@ -169,7 +169,12 @@ def processes(service: Path) -> Iterator[Path]:
 
 
 def sweep(service: Path, now_s: float) -> None:
-    """Remove folders that were never finished: their process died while it made them, over an hour ago."""
+    """Remove what processes left that died in the middle: folders that were never finished, over an hour ago, and
+    empty ones whose lock, the last file in them, was removed already."""
+    for path in processes(service):
+        if not (path / LOCK).exists():
+            with contextlib.suppress(OSError):  # somebody else removed it, or it is not empty
+                path.rmdir()
     with contextlib.suppress(OSError):
         for path in service.glob(f"{_NEW}*"):
             if now_s - path.stat().st_mtime > _NEW_AGE_S_MAX:

@@ -5,6 +5,9 @@ target will alter.
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from archiving import Archive, Finished, read_replayed
+from archiving import Archive, Finished, plain_environment, read_replayed
 from confluent_kafka import Producer
 from kafka_history import take
 from kafka_oracle import Seen, read_topic
@@ -123,6 +126,35 @@ def test_several_topics_go_into_kafka_at_once(servers: Servers, tmp_path: Path) 
     assert checked == {"records": sum(len(topic.expected) for topic in topics), "targets": 3}
     produced(servers, f"{raw.name}-again", [1])  # what comes later is not the receipt's
     must(archive.call("verify", "--receipt", str(receipt)))
+
+    bare = servers.new_topic(3, FOREVER)
+    stripped = archive.call("replay", raw.name, "--into", f"kafka:{bare}", "--strip-headers", "--receipt", str(receipt))
+    assert "alters: headers" in must(stripped).stderr
+    records = read_topic(servers.kafka, bare).records.values()
+    assert by_partition(records) == by_partition(each._replace(headers=()) for each in raw.expected.values())
+    assert json.loads(receipt.read_text())["exact"] is False
+
+
+def test_a_daily_job_reads_each_file_once(servers: Servers, tmp_path: Path) -> None:
+    """The page's script, run as it stands after each archiving: each time it gets what is new, and nothing twice."""
+    page = (Path(__file__).parents[2] / "docs" / "reading-the-archive.md").read_text()
+    script = page.partition("## A job that reads what is new")[2].partition("```sh\n")[2].partition("```")[0]
+    assert "--since" in script
+    topic, archive = servers.new_topic(2, ANY_TIME), Archive(servers)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    given: list[str] = []
+    for count in (3, 4, 0):
+        produced(servers, topic, range(NINE_UTC_MS, NINE_UTC_MS + count))
+        if count:
+            archive.archive(raw=[topic])
+        subprocess.run(
+            ["bash", "-euc", script.replace("files pin", f"files {topic}")],
+            env={**plain_environment(), **archive.env, "PATH": path}, cwd=tmp_path, check=True, timeout=240,
+        )  # fmt: skip
+        new = json.loads((tmp_path / "new.json").read_text())
+        assert sum(each["rows"] for each in new["added"]) == count
+        given += [each["url"] for each in new["added"]]
+    assert sorted(given) == sorted(must(archive.call("files", topic)).stdout.split())
 
 
 def test_a_plan_says_what_the_target_will_alter(servers: Servers) -> None:

@@ -85,7 +85,7 @@ def cluster(archive: Archive, topic: str, log: Path) -> Iterator[Cluster]:
     ):
         try:
             yield Cluster(process)
-            assert process.wait(120) == 0
+            assert process.wait(300) == 0
         except BaseException:
             print(log.read_text()[-4000:])
             raise

@@ -34,7 +34,7 @@ def events(kafka: str, topic: str, count: int) -> list[dict[str, Any]]:
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[dict[str, Any]] = []
     while len(found) < count:
-        message = consumer.poll(10)
+        message = consumer.poll(120)
         assert message is not None
         value = message.value()
         assert value is not None
@@ -135,7 +135,7 @@ def test_a_wrong_address_is_told_in_bounded_time(extra: tuple[str, ...]) -> None
     result = run("pin", "--kafka", NOBODY, *extra, lines=jsonl(GOOD))
     assert result.exit_code == 3
     assert f"no broker answered at {NOBODY}" in result.stderr
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.servers
@@ -153,7 +153,7 @@ def test_interrupting_delivers_what_was_read(servers: Servers) -> None:
             process.stdin.flush()
             assert len(events(servers.kafka, topic, 5)) == 5
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 130
+            assert process.wait(timeout=180) == 130
             assert process.stderr is not None
             told = process.stderr.read().decode()
         finally:

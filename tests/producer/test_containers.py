@@ -82,7 +82,7 @@ def next_one(spool: Path, host: str, waiting: int) -> list[int]:
     with EventLog(service="web", spool=spool, host=host, kafka="x", make_producer=broker.make_producer) as log:
         assert log.emit(Pin(user_id=2, pin_id=-1, action="SAVE"))
         until(lambda: log.counts().adopted >= waiting)
-        assert log.flush(20)
+        assert log.flush(120)
         assert log.counts().adopted_lost == {}
     return [pin for pin in (decode(value, builtin())["pin_id"] for value in broker.values("pin")) if pin >= 0]
 

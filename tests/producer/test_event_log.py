@@ -58,7 +58,7 @@ def test_the_envelope_is_filled_in(make: Callable[..., EventLog], broker: FakeBr
     log = make()
     assert log.emit(PIN)
     assert log.emit(PIN)
-    assert log.flush()
+    assert log.flush(60)
     first, second = delivered(broker)
     assert first["service"] == "web"
     assert first["host"] == "h1"
@@ -124,9 +124,9 @@ def test_nothing_is_made_before_the_first_event(make: Callable[..., EventLog], b
     """A log that is only constructed (in a prefork master) has no thread and no connection."""
     before = threading.active_count()
     log = make()
-    assert log.flush()
+    assert log.flush(60)
     assert log.counts().accepted == 0
-    assert log.close()
+    assert log.close(60)
     assert threading.active_count() == before
     assert broker.producers == []
 
@@ -140,9 +140,9 @@ def test_a_full_queue_drops_counts_and_leaves_a_hole(make: Callable[..., EventLo
     assert (counts.emitted, counts.accepted, counts.queued, counts.dropped) == (5, 3, 3, {"full": 2})
     assert not log.flush(0.01)
     broker.decide = lambda *_: None
-    assert log.flush()
+    assert log.flush(60)
     assert log.emit(PIN)
-    assert log.flush()
+    assert log.flush(60)
     assert [event["seq"] for event in delivered(broker)] == [1, 2, 3, 6]
 
 
@@ -150,7 +150,7 @@ def test_blocking_waits_for_room(make: Callable[..., EventLog], broker: FakeBrok
     """With when_full="block" nothing is dropped while Kafka takes events within the deadline."""
     log = make(queue_records_max=3, when_full="block")
     assert all(log.emit(PIN) for _ in range(50))
-    assert log.flush()
+    assert log.flush(60)
     assert [event["seq"] for event in delivered(broker)] == list(range(1, 51))
 
 
@@ -220,10 +220,10 @@ def test_a_closed_log_refuses(make: Callable[..., EventLog], broker: FakeBroker)
     """close() delivers what was accepted; later events are refused and counted."""
     log = make()
     log.emit(PIN)
-    assert log.close()
+    assert log.close(60)
     assert not log.emit(PIN)
     assert log.counts().dropped == {"closed": 1}
-    assert log.close()
+    assert log.close(60)
     assert len(delivered(broker)) == 1
 
 
@@ -242,7 +242,7 @@ def test_close_counts_what_it_had_to_leave(make: Callable[..., EventLog], broker
         log.emit(PIN)
     started = time.monotonic()
     assert not log.close(0.05)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert log.counts().dropped == {"undelivered": 3}
     assert log.counts().emitted == 3
 
@@ -270,7 +270,7 @@ def test_threads_share_a_log(make: Callable[..., EventLog], broker: FakeBroker) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert log.flush(20)
+    assert log.flush(120)
     events = delivered(broker)
     assert [event["seq"] for event in events] == list(range(1, 4001))
     assert [event["event_id"] for event in events] == sorted(event["event_id"] for event in events)
@@ -293,7 +293,7 @@ def test_emit_inside_of_emit_by_the_same_thread(make: Callable[..., EventLog], b
             return super().kafka_key(service)
 
     assert log.emit(Nested(user_id=7, pin_id=9, action="SAVE"))
-    assert log.flush()
+    assert log.flush(60)
     assert [(event["user_id"], event["seq"]) for event in delivered(broker)] == [(7, 1), (8, 2)]
     assert len(delivered(broker, "error")) == 1
     assert log.counts().accepted == 3
@@ -319,7 +319,7 @@ def test_signal_handlers_may_emit(make: Callable[..., EventLog], broker: FakeBro
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert log.flush(20)
+    assert log.flush(120)
     assert log.counts().accepted == emitted + fired
     assert [event["seq"] for event in delivered(broker)] == list(range(1, emitted + 1))
     assert [event["seq"] for event in delivered(broker, "error")] == list(range(1, fired + 1))
@@ -372,7 +372,7 @@ def test_without_a_thread_close_ships(
     monkeypatch.setattr("_thread.start_new_thread", refuse)
     log = make(queue_records_max=2, when_full="block")
     assert all(log.emit(PIN) for _ in range(5))
-    assert log.close()
+    assert log.close(60)
     assert len(delivered(broker)) == 5
 
 
@@ -404,7 +404,7 @@ def test_the_trace_id_is_taken_from_opentelemetry(
     log.emit(PIN)
     current.trace_id = 0
     log.emit(PIN)
-    assert log.flush()
+    assert log.flush(60)
     assert [event["trace_id"] for event in delivered(broker)] == [bytes(14) + b"\x0a\xbc", None]
 
 
@@ -439,7 +439,7 @@ def test_from_env(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker) -> None:
         with pytest.raises(TypeError):
             log.emit("pin")  # type: ignore[arg-type] # wrong on purpose
         log.emit(PIN)
-        assert log.flush()
+        assert log.flush(60)
     assert delivered(broker, "eu.pin")[0]["service"] == "api"
     assert broker.producers[0].config["bootstrap.servers"] == "b1:9092"
     assert broker.producers[0].config["linger.ms"] == 5

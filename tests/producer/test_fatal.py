@@ -58,7 +58,7 @@ def test_a_fatal_error_costs_nothing_but_the_producer(servers: Servers, tmp_path
     spool = tmp_path if where == "spool" else None
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=spool, make_producer=watched) as log:
         assert log.emit(Pin(user_id=1, pin_id=0, action="SAVE"))
-        assert log.flush(30)
+        assert log.flush(120)
         identity = producer_of(servers.kafka, topic)
         thief = [WireRecord(None, b"thief")] * STOLEN
         produce_on_the_wire(servers.kafka, topic, 0, thief, producer=identity)

@@ -97,7 +97,7 @@ def reap(wait_s):
                 del children[pid]
                 expected = 9 if 4 <= ending < 6 else 0
                 assert status == expected, f"child {pid} (ending {ending}) ended with {status}"
-            elif time.monotonic() - since > 60:
+            elif time.monotonic() - since > 180:
                 os.kill(pid, 6)
                 raise AssertionError(f"child {pid} (ending {ending}) hangs")
         if time.monotonic() > deadline:
@@ -119,7 +119,7 @@ finally:
     stop.set()
 for thread in threads:
     thread.join()
-assert log.close(60), log.counts()
+assert log.close(180), log.counts()
 """
 
 
@@ -129,7 +129,7 @@ def read(kafka: str, topic: str) -> list[tuple[bytes, int, int]]:
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
     decoder, events, ended = Decoder(builtin()), [], 0
     while ended < PARTITIONS:
-        message = consumer.poll(30)
+        message = consumer.poll(120)
         assert message is not None
         error, value = message.error(), message.value()
         if error is not None:
@@ -145,21 +145,24 @@ def read(kafka: str, topic: str) -> list[tuple[bytes, int, int]]:
 @pytest.mark.timeout(600 + 6 * FORKS)
 def test_forks_at_random_points_lose_and_double_nothing(servers: Servers, tmp_path: Path) -> None:
     """Forked from the main thread and from a busy one, children emit and end by every way there is: all that emit()
-    returned True for, in any process, is in Kafka once the spool is adopted, and all children ended within a minute."""
+    returned True for, in any process, is in Kafka once the spool is adopted, and all children ended by themselves."""
     topic = servers.new_topic(partitions=PARTITIONS)
     seed = int(os.environ.get("HEADRACE_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"HEADRACE_SEED={seed}")
     told, spool = tmp_path / "told", tmp_path / "spool"
     app = [sys.executable, *WARNINGS, "-c", APP, servers.kafka, topic, str(spool), str(told), str(FORKS), str(seed)]
-    done = subprocess.run(app, capture_output=True, text=True, timeout=120 + 3 * FORKS, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(app, capture_output=True, text=True, timeout=300 + 3 * FORKS, check=False)
+    print(done.stderr)
+    assert done.returncode == 0, done.stderr
+    # A slow machine may make librdkafka tell of what it tries again; what Python says of itself is an error.
+    assert [word for word in ("Traceback", "Fatal", "ignored in", "Warning") if word in done.stderr] == [], done.stderr
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=spool) as log:
         assert log.emit(Pin(user_id=-1, pin_id=0, action="SAVE"))
-        deadline = time.monotonic() + 60 + FORKS
+        deadline = time.monotonic() + 240 + FORKS
         while len(list((spool / "web").iterdir())) > 1:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert log.flush(20)
+        assert log.flush(120)
         assert log.counts().adopted_lost == {}
     promised = {(int(user), int(number)) for user, number in (line.split() for line in told.read_text().splitlines())}
     events = read(servers.kafka, topic)

@@ -88,7 +88,7 @@ server = uvicorn.Server(config)
 thread = threading.Thread(target=server.run, daemon=True)
 thread.start()
 import time
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 180
 while not server.started:
     assert time.monotonic() < deadline and thread.is_alive()
     time.sleep(0.01)
@@ -122,7 +122,7 @@ import time
 with start_worker(app, pool="solo", perform_ping_check=False, loglevel="INFO"):
     save.delay(7, 9)
     broken.delay()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(log.logged) < 2:
         assert time.monotonic() < deadline, log.logged
         time.sleep(0.01)

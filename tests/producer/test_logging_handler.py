@@ -237,12 +237,12 @@ def test_other_threads_are_not_kept_waiting(app: logging.Logger, kept: Kept) -> 
     def slow() -> None:
         if threading.current_thread() is thread:
             entered.set()
-            assert may_leave.wait(30)
+            assert may_leave.wait(180)
 
     kept.inside = slow
     thread = threading.Thread(target=lambda: app.error("slow"))
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(180)
     app.error("quick")
     assert [event.message for event in kept.events] == ["quick"]
     may_leave.set()
@@ -325,7 +325,7 @@ def test_it_works_from_a_logging_config(monkeypatch: pytest.MonkeyPatch) -> None
     logging.config.dictConfig(config)
     try:
         logging.getLogger("an_app").error("no")
-        assert log.close()
+        assert log.close(60)
     finally:
         logging.getLogger("an_app").handlers.clear()
     (event,) = [decode(value, builtin()) for value in broker.values("error")]

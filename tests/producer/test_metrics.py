@@ -48,7 +48,7 @@ def make(broker: FakeBroker) -> Iterator[Callable[..., EventLog]]:
         log.close(1)
 
 
-def until(true: Callable[[], bool], timeout_s: float = 20) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 180) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline
@@ -85,7 +85,7 @@ def test_a_registry_shows_the_counts(make: Callable[..., EventLog], tmp_path: Pa
     for _ in range(5):
         log.emit(PIN)
     log.emit(Pin, user_id=7, pin_id=1 << 70, action="SAVE")
-    assert log.flush()
+    assert log.flush(60)
     found = scraped(registry)
     assert (found["accepted_total"], found["acked_total"], found["dropped_total[invalid]"]) == (5, 5, 1)
     assert (found["queued"], found["durability[disk]"], found["restarts_total"]) == (0, 1, 0)
@@ -190,7 +190,7 @@ def test_a_sink_hears_once_a_second_and_at_the_end(make: Callable[..., EventLog]
     log.report_to(late)
     until(lambda: bool(early.told and late.told))
     log.emit(PIN)
-    assert log.close()
+    assert log.close(60)
     for sink in (early, late):
         readings, last = sink.told[-1]
         assert last
@@ -219,12 +219,12 @@ def test_a_hanging_sink_does_not_hold_up_the_end(make: Callable[..., EventLog]) 
 
     class Hanging:
         def report(self, readings: Readings, *, last: bool) -> None:  # noqa: ARG002 - a sink's
-            go_on.wait(60)
+            go_on.wait(180)
 
     log = make()
     log.report_to(Hanging())
     log.emit(PIN)
     begun = time.monotonic()
     assert log.close(1)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     go_on.set()

@@ -75,7 +75,7 @@ def scrape(url: str) -> dict[str, float]:
     }
 
 
-def until(true: Callable[[], bool], timeout_s: float = 60) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 180) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline
@@ -140,4 +140,4 @@ def test_a_scrape_sums_over_workers_dead_ones_too(servers: Servers, tmp_path: Pa
         assert after["durabilitydisk"] == 3
     finally:
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(180) == 0

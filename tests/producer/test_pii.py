@@ -83,7 +83,7 @@ def test_no_raw_value_leaves_the_app(
         spooled = all_bytes(spool)
         assert b"k1:" in spooled
         broker.decide = lambda *_: None
-        assert log.flush()
+        assert log.flush(60)
     token = FixedKeys(KEYS).token(fields()["email"].encode())
     sent = [(key, value) for topic, key, value, _ in broker.log if topic == "order"]
     assert [key for key, _ in sent] == [token.encode()] * 2
@@ -110,7 +110,7 @@ def test_without_a_key_the_event_is_refused(order: Any, broker: FakeBroker) -> N
     with pytest.raises(MissingPiiKey, match="HEADRACE_PII_KEYS") as caught:
         make(broker, pii_keys=None, strict=True).emit(order(**fields()))
     assert CANARY not in "".join(traceback.format_exception(caught.value))
-    assert log.close()
+    assert log.close(60)
     assert broker.values("order") == []
 
 
@@ -126,7 +126,7 @@ def test_an_oversize_event_is_judged_by_what_would_be_sent(order: Any, broker: F
     """A long raw value becomes a short token: the bound is for the latter."""
     log = make(broker, event_bytes_max=200)
     assert log.emit(order(email=CANARY * 100, phone=CANARY * 100))
-    assert log.close()
+    assert log.close(60)
     assert len(broker.values("order")) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_rotated_key_is_used_without_a_restart(order: Any, broker: FakeBroker)
     log.emit(order(email="a@b.c"))
     keys.now = FixedKeys({"k2": bytes(31) + b"2", **KEYS})
     log.emit(order(email="a@b.c"))
-    assert log.close()
+    assert log.close(60)
     assert [key[:3] for topic, key, _, _ in broker.log if topic == "order" and key] == [b"k1:", b"k2:"]
 
 
@@ -169,6 +169,6 @@ def test_an_event_in_a_log_message_shows_no_raw_value(order: Any, broker: FakeBr
     log = make(broker)
     handler = ErrorEventHandler(log)
     handler.handle(logging.LogRecord("app", logging.ERROR, "x", 1, "cannot use %s", (order(**fields()),), None))
-    assert log.close()
+    assert log.close(60)
     assert b"email=<personal>" in broker.values("error")[0]
     assert CANARY.encode() not in broker.values("error")[0]

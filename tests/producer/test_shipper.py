@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
@@ -16,14 +18,14 @@ from headrace.producer.shipper import SCHEMAS_TOPIC, Shipper
 class Rig:
     """A shipper with its queue, broker and clock."""
 
-    def __init__(self, in_flight: int = 1000) -> None:
+    def __init__(self, in_flight: int = 1000, config: Mapping[str, Any] | None = None) -> None:
         self.now = 0.0
         self.refused = 0
         self.broker = FakeBroker()
         self.queue = MemoryQueue(queue_records_max=10_000, queue_bytes_max=1 << 30)
         self.shipper = Shipper(
             queue=self.queue,
-            config={"bootstrap.servers": "x"},
+            config={"bootstrap.servers": "x", **(config or {})},
             make_producer=self.broker.make_producer,
             on_refused=self._refuse,
             in_flight_records_max=in_flight,
@@ -89,6 +91,32 @@ def test_a_missing_schema_topic_breaks_nothing(how: str) -> None:
     rig.run()
     assert rig.bodies() == numbers(5)
     assert (rig.shipper.schemas_failed, rig.shipper.restarts) == (1, 0)
+
+
+def test_a_schema_that_is_refused_for_good_is_not_sent_again() -> None:
+    """A refusal ends a producer, so a schema that the broker refuses is left out of the next ones; a schema that could
+    not be sent for another reason is sent again."""
+    rig = Rig()
+    codes = {b"schema of t": KafkaError.TOPIC_AUTHORIZATION_FAILED, b"schema of u": KafkaError._UNKNOWN_TOPIC}
+    seen: list[bytes] = []
+
+    def decide(topic: str, value: bytes) -> KafkaError | None:
+        if topic != SCHEMAS_TOPIC:
+            return None
+        seen.append(value)
+        return KafkaError(codes[value])
+
+    rig.broker.decide = decide
+    for turn in range(3):
+        rig.put(b"%04d" % turn, topic="t")
+        rig.put(b"%04d" % turn, topic="u")
+        rig.run()
+        rig.broker.fatal = KafkaError(KafkaError._GAPLESS_GUARANTEE, "refused", fatal=True)
+        rig.shipper.advance()
+        rig.run()
+    assert rig.shipper.restarts == 3
+    assert (seen.count(b"schema of t"), seen.count(b"schema of u")) == (1, 3)
+    assert rig.bodies("t") == rig.bodies("u") == numbers(3)
 
 
 def test_a_failed_delivery_begins_again_from_the_lowest_unacknowledged() -> None:
@@ -257,6 +285,36 @@ def test_records_whose_fate_stays_unknown_are_sent_again() -> None:
     rig.run(30)
     assert rig.bodies("a") == [b"0001"]
     assert rig.bodies("b") == [b"0002"]
+
+
+def test_what_takes_too_long_is_begun_again_in_order() -> None:
+    """Records without any report for longer than the delivery timeout go to a new producer, all of them, the oldest
+    first; librdkafka itself is told never to give up one alone."""
+    rig = Rig(config={"message.timeout.ms": 7000, "delivery.timeout.ms": 30_000})
+    rig.broker.decide = lambda topic, _: HOLD if topic == "t" else None
+    rig.put(*numbers(50))
+    rig.run(5)
+    rig.put(*numbers(50, start=50))
+    rig.put(b"0000", topic="u")
+    rig.run(2)
+    assert (rig.shipper.restarts, rig.shipper.acked) == (0, 1)
+    rig.run(5)
+    assert rig.shipper.restarts == 1
+    rig.broker.decide = lambda *_: None
+    rig.run(5)
+    assert (rig.bodies(), rig.bodies("u")) == (numbers(100), [b"0000"])
+    assert "no answer in 7 s" in (rig.shipper.last_error or "")
+    for producer in rig.broker.producers:
+        assert (producer.config["delivery.timeout.ms"], "message.timeout.ms" in producer.config) == (0, False)
+
+
+def test_a_timeout_of_nothing_is_for_ever() -> None:
+    """0 means no timeout, as it does for librdkafka."""
+    rig = Rig(config={"delivery.timeout.ms": 0})
+    rig.broker.decide = lambda *_: HOLD
+    rig.put(*numbers(5))
+    rig.run(500)
+    assert rig.shipper.restarts == 0
 
 
 def test_a_producer_that_cannot_be_made_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:

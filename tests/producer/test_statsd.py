@@ -17,7 +17,7 @@ from headrace.producer.statsd import PACKET_BYTES_MAX, StatsD, packets
 def server() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.bind(("127.0.0.1", 0))
-        made.settimeout(5)
+        made.settimeout(60)
         yield made
 
 
@@ -76,7 +76,7 @@ def test_it_sends_at_its_interval_and_at_the_end(server: socket.socket, connect:
     server.setblocking(False)
     with pytest.raises(BlockingIOError):
         server.recv(1)
-    server.settimeout(5)
+    server.settimeout(60)
     statsd.report(readings(3), last=True)
     assert "headrace_producer_accepted:2|c" in received(server)
 
@@ -110,7 +110,7 @@ def test_nobody_listening_raises_nothing(server: socket.socket) -> None:
         statsd.report(readings(number), last=False)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", int(where.rpartition(":")[2])))
-        again.settimeout(5)
+        again.settimeout(60)
         statsd.report(readings(10), last=False)
         statsd.report(readings(20), last=False)
         assert again.recv(65536)

@@ -141,7 +141,7 @@ def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     """No spool folder is made, even when the environment of the tests names one."""
     log = RecordingLog(spool=tmp_path / "spool")
     assert log.emit(Pin(user_id=1, pin_id=2, action="SAVE", occurred_at=datetime(2026, 11, 25, tzinfo=UTC)))
-    assert log.close()
+    assert log.close(60)
     assert list(tmp_path.iterdir()) == []
     assert log.logged[0].fields["occurred_at"] == datetime(2026, 11, 25, tzinfo=UTC)
     assert log.counts().durability == "memory"

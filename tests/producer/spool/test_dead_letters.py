@@ -72,7 +72,7 @@ def test_what_kafka_refuses_is_kept_whole(
     with caplog.at_level(logging.WARNING):
         for message in ("a", f"bad {SECRET}", "c"):
             assert log.emit(Error(level="INFO", message=message))
-        assert log.close()
+        assert log.close(60)
     assert log.counts().dropped == {"refused": 1}
     assert [each.name for each in (tmp_path / "web").iterdir()] == ["dead-letters"]
     assert "put aside" in caplog.text
@@ -226,7 +226,7 @@ def test_a_torn_line_hides_no_other(tmp_path: Path) -> None:
 def ship(spool: Path, kafka: str, how: str) -> tuple[int, str]:
     command = [sys.executable, "-c", "from headrace.cli.main import main; main()", "ship", str(spool)]
     done = subprocess.run(
-        [*command, "--kafka", kafka, how], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--kafka", kafka, how], capture_output=True, text=True, timeout=300, check=False
     )  # fmt: skip
     return done.returncode, done.stderr
 
@@ -242,7 +242,7 @@ def test_refused_by_a_real_kafka_sent_when_the_cause_is_gone(servers: Servers, t
         assert log.emit(small)
         assert log.emit(large[0])
         assert log.emit(small)
-        assert log.flush(20)
+        assert log.flush(120)
         assert log.counts().dropped == {"refused": 1}
     apart = EventLog(service="web", topic=topic, spool=tmp_path, ship="separate")
     assert apart.emit(large[1])

@@ -81,7 +81,7 @@ def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: P
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=tmp_path) as log:
         assert log.emit(Pin(user_id=1, pin_id=-1, action="SAVE"))
         until(lambda: len(list((tmp_path / "web").iterdir())) == 1, 90 + 5 * KILLS)
-        assert log.flush(20)
+        assert log.flush(120)
         assert log.counts().adopted_lost == {}
     assert list((tmp_path / "web").iterdir()) == []
     archive = Archive(servers)
@@ -125,11 +125,11 @@ def test_an_outage_is_a_tail_that_grows(instance: Instance, tmp_path: Path) -> N
             emitted += 1
 
     emit(5000)
-    assert log.flush(20)
+    assert log.flush(120)
     instance.kill_kafka()
     try:
         emit(60_000)
-        until(lambda: log.counts().restarts >= 2)
+        until(lambda: log.counts().restarts >= 1)
         assert log.counts().queued > 50_000
         assert measure(tmp_path).spool_bytes > 10 << 20
         emit(1000)
@@ -138,7 +138,7 @@ def test_an_outage_is_a_tail_that_grows(instance: Instance, tmp_path: Path) -> N
     assert log.flush(90)
     counts = log.counts()
     assert (counts.dropped, counts.acked) == ({}, emitted)
-    assert log.close(20)
+    assert log.close(120)
     assert list((tmp_path / "web").iterdir()) == []
     found = events_of(kafka, topic, PARTITIONS)
     assert sorted({event["seq"] for events in found.values() for event in events}) == list(range(1, emitted + 1))
@@ -167,10 +167,10 @@ for worker in range(4):
         work(worker)
         if count > 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while len(os.listdir(sys.argv[3] + "/web")) > 5 and time.monotonic() < deadline:
             time.sleep(0.05)
-        log.close(20)
+        log.close(120)
         os._exit(0)
     pids.append(pid)
 for pid in pids:

@@ -163,6 +163,19 @@ def test_what_was_never_finished_is_swept(tmp_path: Path) -> None:
     assert not unfinished.exists()
 
 
+def test_a_removal_that_was_cut_short_is_finished(tmp_path: Path) -> None:
+    """A process killed between the last two steps of a removal leaves an empty folder without a lock, which nobody
+    could adopt: whoever sweeps removes it. One that is not empty, or that has its lock, stays as it is."""
+    names = [f"host-{number}-{number:032x}" for number in (1, 2, 3)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    (tmp_path / names[1] / "000000000000.seg").touch()
+    (tmp_path / names[2] / ownership.LOCK).touch()
+    assert ownership.adopt(tmp_path / names[0]) is None
+    ownership.sweep(tmp_path, 0.0)
+    assert sorted(each.name for each in tmp_path.iterdir()) == names[1:]
+
+
 @pytest.mark.parametrize("name", ["web", "a/b", "..", ".hidden", "tür"])
 def test_a_service_is_one_folder_below_the_spool(tmp_path: Path, name: str) -> None:
     """Whatever a service is called, its folder lies directly in the spool, and is not hidden."""

@@ -54,7 +54,7 @@ class Ship:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(180)
 
     @property
     def text(self) -> str:
@@ -141,11 +141,11 @@ def test_two_ships_share_a_spool(servers: Servers, tmp_path: Path, ship: Callabl
     topic = servers.new_topic(partitions=PARTITIONS)
     logs = [emitted(tmp_path, topic, range(at, at + 200)) for at in range(0, 2000, 200)]
     ships = [ship(), ship()]
-    assert all(log.flush(30) for log in logs)
+    assert all(log.flush(120) for log in logs)
     assert ships[0].end() == 0
     for log in logs:
         assert log.emit(Pin(user_id=1, pin_id=9999, action="SAVE"))
-    assert all(log.flush(30) for log in logs)
+    assert all(log.flush(120) for log in logs)
     for log in logs:
         log.close()
     until(lambda: list((tmp_path / "spool").glob("*/*")) == [])
@@ -159,11 +159,11 @@ def test_a_job_ends_when_the_spool_is_empty(servers: Servers, tmp_path: Path, sh
     topic = servers.new_topic(partitions=PARTITIONS)
     log = emitted(tmp_path, topic, range(5000))
     job = ship("--until-empty")
-    assert job.process.wait(60) == 0, job.text
+    assert job.process.wait(180) == 0, job.text
     assert "5,000 events delivered" in job.text
-    assert log.flush(5)
+    assert log.flush(120)
     log.close()
-    assert ship("--until-empty").process.wait(60) == 0
+    assert ship("--until-empty").process.wait(180) == 0
     assert list((tmp_path / "spool").glob("*/*")) == []
     assert sum(len(each) for each in events_of(servers.kafka, topic, PARTITIONS).values()) == 5000
 
@@ -175,7 +175,7 @@ def test_sigterm_ends_within_the_grace_when_kafka_is_away(tmp_path: Path, ship: 
     until(lambda: "Kafka: " in service.text)
     begun = time.monotonic()
     assert service.end() == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert "more wait" in service.text
     job = ship("--until-empty", "--grace", "0.1", kafka="127.0.0.1:1")
     until(lambda: "its process lives" in job.text)
@@ -203,7 +203,7 @@ def test_a_folder_that_is_no_spool_is_refused(
     """Nothing is touched in a folder that something else uses; the message says what was found, and what to give."""
     make(tmp_path / "spool")
     refused = ship()
-    assert refused.process.wait(30) == 2
+    assert refused.process.wait(180) == 2
     assert said in refused.text
     assert "Traceback" not in refused.text
 
@@ -213,5 +213,5 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, ship: Callable[..
     (tmp_path / "spool").mkdir()
     for text, said in (('{"no.such": 1}', "no.such"), ("[1]", "JSON object")):
         refused = ship("--kafka-config", text)
-        assert refused.process.wait(30) == 2
+        assert refused.process.wait(180) == 2
         assert said in refused.text

@@ -43,7 +43,7 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -62,7 +62,7 @@ def test_delivered_events_leave_nothing(make: Callable[..., EventLog], tmp_path:
         assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
     assert log.counts().durability == "disk"
     assert len(folders(tmp_path)) == 1
-    assert log.close()
+    assert log.close(60)
     assert pins(broker) == list(range(5000))
     assert log.counts().dropped == {}
     assert folders(tmp_path) == []
@@ -81,11 +81,11 @@ def test_what_is_left_at_exit_is_delivered_by_the_next(make: Callable[..., Event
     following = make(broker)
     following.emit(PIN)
     until(lambda: following.counts().adopted == 1000)
-    assert following.flush()
+    assert following.flush(60)
     assert sorted(pins(broker)) == sorted([*range(1000), 9])
     assert following.counts().accepted == 1
     assert following.counts().adopted_lost == {}
-    assert following.close()
+    assert following.close(60)
     assert folders(tmp_path) == []
 
 
@@ -98,7 +98,7 @@ def test_another_services_orphans_stay(make: Callable[..., EventLog], tmp_path: 
     log.close(0.1)
     following = make(broker)
     following.emit(PIN)
-    assert following.flush()
+    assert following.flush(60)
     until(lambda: broker.values("pin") != [])
     following.close()
     assert len(broker.values("pin")) == 1
@@ -132,7 +132,7 @@ def test_a_spool_that_cannot_be_used_is_memory(
     assert "cannot be used" in caplog.text
     assert log.counts().durability == "memory"
     assert log.emit(PIN)
-    assert log.flush()
+    assert log.flush(60)
     assert log.counts().durability == "memory"
 
 
@@ -163,7 +163,7 @@ def test_block_waits_for_its_deadline(make: Callable[..., EventLog]) -> None:
     log = make(FakeBroker(), spool_limits=SpoolLimits(free_bytes_min=1 << 60), when_full="block", block_s_max=0.2)
     started = time.monotonic()
     assert not log.emit(PIN)
-    assert 0.2 <= time.monotonic() - started < 5
+    assert 0.2 <= time.monotonic() - started < 60
 
 
 # A process whose files may not grow beyond a size: what posix_fallocate says on a full disk, for real.
@@ -187,7 +187,7 @@ while log.emit(Pin(user_id=1, pin_id=taken, action="SAVE")):
 assert taken > 1000 and log.counts().dropped == {"disk_full": 1}, log.counts()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 import time
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 180
 while not log.emit(Pin(user_id=1, pin_id=taken, action="SAVE")):
     assert time.monotonic() < deadline
     time.sleep(0.01)
@@ -200,7 +200,7 @@ def test_a_full_disk_costs_events_and_nothing_else(make: Callable[..., EventLog]
     """When files cannot grow, emit() says False with reason disk_full; with room again it goes on; none is lost."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FULL, str(tmp_path / "spool"), str(Path(__file__).parents[2])],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     broker = FakeBroker()
@@ -226,5 +226,5 @@ def test_threads_share_one_spool(make: Callable[..., EventLog], tmp_path: Path) 
     for thread in threads:
         thread.join()
     assert len(folders(tmp_path)) == 1
-    assert log.close()
+    assert log.close(60)
     assert sorted(pins(broker)) == sorted(list(range(500)) * 8)
