@@ -5,12 +5,11 @@ import sys
 from pathlib import Path
 
 from matplotlib import pyplot as plt
-from replay_steps import MEMORY
 
 
 def main() -> None:
     """Draw the peak memory of replays over the rows that they read."""
-    found = json.loads(Path(sys.argv[1]).read_text())["replay"][MEMORY]
+    found = json.loads(Path(sys.argv[1]).read_text())["memory"]
     figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
     rows = [row[1] / 1e6 for row in found]
     axis.plot(rows, [row[2] for row in found], "o-", label="to Arrow")

@@ -30,15 +30,19 @@ ROUNDS = 5
 TOPIC, PARTITIONS = CASES[0].topic, CASES[0].partitions
 CLOCK = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
 SMALL_FLUSH_ROWS = 25_000
-MEMORY = "memory: range, rows, peak MB to Arrow, peak MB into Kafka"
+MEMORY = ("range", "rows", "peak MB to Arrow", "peak MB into Kafka")
 SHARES = (20, 10, 5, 2, 1)
 # Linux's ru_maxrss of a child begins with what its parent had before exec; VmHWM is the program's own.
 PEAK = """peak_kb = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))"""
 
 
-def make_archive(kafka: str, events: int) -> None:
-    """Fill the topic and archive it, as measure_archiver() leaves it."""
+def fill_topic(kafka: str, events: int) -> None:
+    """Fill the topic, as measure_archiver() leaves it."""
     fill(kafka, TOPIC, events, kind=CASES[0].kind, partitions=PARTITIONS, dates=CASES[0].dates)
+
+
+def make_archive() -> None:
+    """Archive the topic, as measure_archiver() leaves it."""
     archive(_url(), TOPIC)
 
 
@@ -46,15 +50,15 @@ def _url() -> str:
     return f"{os.environ['HEADRACE_ARCHIVE']}/whole-{TOPIC}"
 
 
-def measure_replay(kafka: str) -> dict[str, Any]:
+def measure_replay(kafka: str) -> dict[str, float]:
     """Return figures of reading and sending; names say in what unit. It reads the archive of measure_archiver()."""
     store = S3Store(_url())
-    figures: dict[str, Any] = {}
+    figures: dict[str, float] = {}
     for name, digests in (("digests checked", True), ("without digests", False)):
         rates = [_rows_a_cpu_second(store, digests=digests) for _ in range(ROUNDS)]
         figures[f"to Arrow, {name}: rows a CPU-second"] = statistics.median(rates)
     figures.update(_beside_a_bare_loop(kafka, store))
-    return {**figures, MEMORY: _memory(kafka)}
+    return figures
 
 
 def _rows_a_cpu_second(store: ObjectStore, *, digests: bool) -> float:
@@ -142,7 +146,7 @@ def _ours(admin: AdminClient, settings: Mapping[str, Any], store: ObjectStore) -
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def _memory(kafka: str) -> list[tuple[str, int, float, float]]:
+def measure_memory(kafka: str) -> list[tuple[str, int, float, float]]:
     """Return the peak memory of replays over parts of an archive of many flushes, each by a process of its own."""
     url = os.environ["HEADRACE_ARCHIVE"] + "/flat"
     archive(url, TOPIC, "--flush-rows", str(SMALL_FLUSH_ROWS))

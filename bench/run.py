@@ -15,13 +15,13 @@ from typing import Any
 
 from archiver_cases import CASES, measure_archiver, note, show_archiver
 from producer_steps import measure_producer
-from replay_steps import MEMORY, make_archive, measure_replay
+from replay_steps import MEMORY, fill_topic, make_archive, measure_memory, measure_replay
 from rich.console import Console
 from rich.table import Table
 
 from headrace.local import Instance
 
-PARTS = ("producer", "archiver", "replay")
+PARTS = ("producer", "archiver", "replay", "memory")
 
 
 def main() -> int:
@@ -44,7 +44,12 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(found, indent=2))
         return 0
-    for part, shown in (("producer", show), ("archiver", show_archiver), ("replay", show_replay)):
+    for part, shown in (
+        ("producer", show),
+        ("archiver", show_archiver),
+        ("replay", show_replay),
+        ("memory", show_memory),
+    ):
         if part in found:
             shown(found[part])
     return 0
@@ -59,12 +64,16 @@ def _measured(kafka: str, events: int, parts: Collection[str], say: Console) -> 
         say.print(f"archiver: {len(CASES)} cases of up to {events:,} events, bare, whole and by stage")
         found["archiver"] = measure_archiver(kafka, events, CASES)
         note(found["archiver"])
+    elif "replay" in parts or "memory" in parts:
+        say.print(f"writing {events:,} events to replay")
+        fill_topic(kafka, events)
+        make_archive()
     if "replay" in parts:
-        if "archiver" not in parts:
-            say.print(f"archiving {events:,} events to replay")
-            make_archive(kafka, events)
-        say.print("replay: to Arrow, into Kafka in turns with a bare loop, and its memory")
+        say.print("replay: to Arrow, and into Kafka in turns with a bare loop")
         found["replay"] = measure_replay(kafka)
+    if "memory" in parts:
+        say.print("memory of replays over growing ranges")
+        found["memory"] = measure_memory(kafka)
     return found
 
 
@@ -80,20 +89,24 @@ def show(producer: dict[str, float]) -> None:
     console.print(table)
 
 
-def show_replay(replay: dict[str, Any]) -> None:
+def show_replay(replay: dict[str, float]) -> None:
     """Print the replay's figures for people."""
     console = Console()
     table = Table(title="replay")
     table.add_column("figure")
     table.add_column("", justify="right")
     for name, value in replay.items():
-        if name != MEMORY:
-            table.add_row(name, f"{value:,.0f}" if value >= 10 else f"{value:.2f}")
+        table.add_row(name, f"{value:,.0f}" if value >= 10 else f"{value:.2f}")
     console.print(table)
+
+
+def show_memory(memory: list[tuple[str, int, float, float]]) -> None:
+    """Print for people how much memory replays of growing ranges took."""
+    console = Console()
     table = Table(title="memory of a replay, each in a process of its own")
-    for name in MEMORY.removeprefix("memory: ").split(", "):
+    for name in MEMORY:
         table.add_column(name, justify="right")
-    for name, rows, to_arrow, into_kafka in replay[MEMORY]:
+    for name, rows, to_arrow, into_kafka in memory:
         table.add_row(name, f"{rows:,}", f"{to_arrow:.0f}", f"{into_kafka:.0f}")
     console.print(table)
 

@@ -14,6 +14,8 @@ from headrace.archiver.records import record_batch
 from .errors import KafkaUnusable
 
 BATCH_RECORDS = 10_000
+QUEUED_KB_MAX = 32_768
+QUEUED_RECORDS_MAX = 20_000
 POLL_S = 0.5
 SILENCE_S_MAX = 30.0
 
@@ -47,7 +49,12 @@ class RangeReader:
                 "enable.partition.eof": False,
                 "check.crcs": True,
                 "allow.auto.create.topics": False,
-                "queued.max.messages.kbytes": 65_536,
+                # Held are at most so many bytes in all, and so many messages of a partition: without the second, small
+                # ones would take several times the first, each having a price of its own. What is full is looked at
+                # again soon, not after the second that the client would wait.
+                "queued.max.messages.kbytes": QUEUED_KB_MAX,
+                "queued.min.messages": QUEUED_RECORDS_MAX,
+                "fetch.queue.backoff.ms": 20,
                 "error_cb": lambda _error: None,
             }
         )

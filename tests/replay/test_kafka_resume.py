@@ -51,7 +51,7 @@ def stopped(servers: Servers, archive: SmallArchive, target: str, when: int, num
     """Run slowly, so that a transaction is committed in the middle, and stop when so many records are visible."""
     facts = read_target(kafka(servers), target, CLOCK)
     name = planned(servers, archive, target).id
-    command = [*PROGRAM, "replay", "many", "--into", f"kafka:{target}", "--rate", "4000"]
+    command = [*PROGRAM, "replay", "many", "--into", f"kafka:{target}", "--rate", "2000"]
     with subprocess.Popen(command, env=environment(servers, archive), stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             found = read_progress(kafka(servers), name, facts, pause=CLOCK.pause)
