@@ -11,6 +11,9 @@ from .source import SourceError
 REQUEST_TIMEOUT_S = 30.0
 FIRST_CONTACT_TIMEOUT_S = 8.0
 
+# What a broker that does not let us in looks like. Their texts name mechanisms and hosts, no credentials.
+_REFUSED = {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED}
+
 # Settings that mean nothing to an admin client, which would warn about each.
 CONSUMER_ONLY = (
     *("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.", "queued."),
@@ -26,7 +29,8 @@ class KafkaMetadata:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._bootstrap = str(config["bootstrap.servers"])
-        settings: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
+        self._refused = ""
+        settings: dict[str, Any] = {"log_level": 0, "error_cb": self._on_error}
         settings.update({name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)})
         self._admin = AdminClient(settings)
 
@@ -59,7 +63,17 @@ class KafkaMetadata:
                     raise self._error(f"asking for the id of topic {topic}", error) from error
         return found
 
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in _REFUSED:
+            self._refused = error.str().partition(" (after ")[0]
+
     def _error(self, doing: str, error: KafkaException) -> SourceError:
+        self._admin.poll(0)  # hands what the client met to _on_error
+        if self._refused:
+            return SourceError(
+                f"{doing} of Kafka at {self._bootstrap}: {self._refused}; are the security settings right "
+                "(--kafka-config, HEADRACE_KAFKA_CONFIG)?"
+            )
         reason = error.args[0]
         text = reason.str() if isinstance(reason, KafkaError) else str(error)
         return SourceError(f"{doing} of Kafka at {self._bootstrap}: {text}; is the address right, and is Kafka up?")
