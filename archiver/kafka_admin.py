@@ -95,6 +95,16 @@ class KafkaAdmin:
                 break
         return found
 
+    def log_starts(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the log start of each partition that answers. Raises SourceError when no broker does."""
+        found: dict[TopicPartition, int] = {}
+        listed = list(partitions)
+        for begin in range(0, len(listed), CHUNK_PARTITIONS):
+            chunk = listed[begin : begin + CHUNK_PARTITIONS]
+            answers = self._offsets(chunk, EARLIEST, IsolationLevel.READ_COMMITTED)
+            found.update({where: each for where, each in answers.items() if isinstance(each, int)})
+        return found
+
     def log_ranges(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (log start, last stable offset) of each partition. Raises SourceError when one has no answer."""
         ranges: dict[TopicPartition, tuple[int, int]] = {}

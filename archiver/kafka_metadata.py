@@ -69,7 +69,10 @@ class KafkaMetadata:
         self._admin.poll(0)  # serves error_cb
         refused = self._trouble.refusal() or (refusal_text(reason) if isinstance(reason, KafkaError) else None)
         if refused:
-            return SourceError(f"{doing} of Kafka at {self._bootstrap}: {refused}")
+            return SourceError(
+                f"{doing} of Kafka at {self._bootstrap}: {refused} (settings: --kafka-config, HEADRACE_KAFKA_CONFIG, "
+                "HEADRACE_KAFKA_<SETTING>)"
+            )
         # A broker that refuses a client's certificate, or another protocol, just closes the connection.
         return SourceError(
             f"{doing} of Kafka at {self._bootstrap}: {text}; is the address right, and is Kafka up? If so, is it the "

@@ -55,6 +55,7 @@ CONTENTION = {"ConditionalRequestConflict", "OperationAborted", "409"}
 NO_ANSWER = (BotoCoreError, HTTPError, ResponseParserError)
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
+READ_ATTEMPTS = 4
 FETCH_THREADS = 16
 FETCH_MANY_MIN = 3
 """Fewer objects are fetched one after the other: starting threads would take longer."""
@@ -71,11 +72,19 @@ def parse_url(url: str) -> tuple[str, str]:
 class S3Store:
     """Objects under `s3://bucket/prefix`. Thread-safe, as boto3's clients are.
 
+    `read_attempts`: how often a read is tried that gets no answer in `read_timeout_s`, or a passing error.
     `client_options` go to boto3's client as they are: endpoint_url, aws_access_key_id, region_name, ... ; what is not
     given boto3 finds where it always does (environment, profile, instance role).
     """
 
-    def __init__(self, url: str, *, read_timeout_s: float = READ_TIMEOUT_S, **client_options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        read_attempts: int = READ_ATTEMPTS,
+        **client_options: Any,
+    ) -> None:
         self.bucket, self.prefix = parse_url(url)
         self._root = f"{self.prefix}/" if self.prefix else ""
         session = boto3.session.Session()
@@ -92,7 +101,7 @@ class S3Store:
             return session.client("s3", config=config, **client_options)
 
         self._writer = client(attempts=1)
-        self._reader = client(attempts=4)
+        self._reader = client(attempts=read_attempts)
 
     @property
     def url(self) -> str:

@@ -34,7 +34,7 @@ from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
 from .dashboard import DEFAULT_EVERY_S, showing
-from .kafka_settings import kafka_settings
+from .kafka_settings import kafka_config_option, reading_settings
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
 from .servers import stop_at_signals
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
@@ -55,6 +55,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
 
 @click.command(name="archive")
 @kafka_option
+@kafka_config_option
 @archive_option
 @click.option("--topic", "topics", multiple=True, metavar="T", help="A topic of headrace events. Repeat for several.")
 @click.option("--raw", "raw_topics", multiple=True, metavar="T", help="A topic of anything: archived byte for byte.")
@@ -130,6 +131,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
+    kafka_config: dict[str, Any],
     archive_url: str,
     topics: tuple[str, ...],
     raw_topics: tuple[str, ...],
@@ -163,7 +165,7 @@ def command(
     configure(log_format, "DEBUG" if verbose else "INFO")
     stop = stop_at_signals()
     clock = SystemClock(stop)
-    settings_of_kafka = kafka_settings(kafka)
+    settings_of_kafka = reading_settings(kafka, kafka_config)
     try:
         store = S3Store(archive_url)
         check_store(S3Store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
@@ -192,7 +194,7 @@ def command(
             )
             for worker in range(workers)
         ]
-        watched = _Watched(kafka, archive_url, group, tuple(each.topic for each in settings))
+        watched = _Watched(settings_of_kafka, archive_url, group, tuple(each.topic for each in settings))
         with _metrics(metrics_at, allow_hosts) as tallies, _page(dashboard_at, allow_hosts, watched, stop):
             supervisor = Supervisor(configs, clock=clock, done=done.done if done else None, tallies=tallies)
             code = supervisor.run(stop.is_set)
@@ -223,7 +225,7 @@ def _metrics(address: Address | None, allow_hosts: tuple[str, ...]) -> Iterator[
 
 
 class _Watched(NamedTuple):
-    kafka: str
+    kafka: dict[str, Any]
     archive_url: str
     group: str
     topics: tuple[str, ...]

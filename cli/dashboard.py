@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
+from typing import Any
 
 import click
 
@@ -13,8 +14,9 @@ from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.thresholds import Thresholds
 
 from .dashboard_data import page_json
+from .kafka_settings import reading_settings
 from .looks import make_looker
-from .servers import open_store, reported_errors, stop_at_signals
+from .servers import open_to_look, reported_errors, stop_at_signals
 from .serving import Address, Page, serving
 from .watching import watching_options
 
@@ -34,6 +36,7 @@ _FILES = {
 @watching_options("the page", DEFAULT_LISTEN, DEFAULT_EVERY_S)
 def command(
     kafka: str,
+    kafka_config: dict[str, Any],
     archive_url: str,
     listen_at: Address,
     allow_hosts: tuple[str, ...],
@@ -59,7 +62,7 @@ def command(
     configure(log_format, "INFO")
     with reported_errors():
         stop = stop_at_signals()  # within: reported_errors takes SIGTERM for itself
-        watched = (kafka, archive_url, group, topics, thresholds)
+        watched = (reading_settings(kafka, kafka_config), archive_url, group, topics, thresholds)
         with showing(*watched, at=listen_at, host_names=allow_hosts, every_s=every, stop=stop) as at:
             log.info("the page is at %s", at.url, extra=fields("serving", url=at.url))
             stop.wait()
@@ -67,7 +70,7 @@ def command(
 
 @contextmanager
 def showing(
-    kafka: str,
+    kafka: Mapping[str, Any],
     archive_url: str,
     group: str,
     topics: tuple[str, ...],
@@ -79,7 +82,7 @@ def showing(
     stop: threading.Event,
 ) -> Iterator[Address]:
     """Serve the page for as long as the block lasts; `stop` ends the looking."""
-    looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, topics, with_news=True)
+    looker = make_looker(kafka, open_to_look(archive_url), archive_url, group, thresholds, topics, with_news=True)
     watcher = Watcher(looker, every_s=every_s, wait=stop.wait)
     with serving(at, pages_of(watcher), host_names) as address:
         watcher.start()

@@ -1,6 +1,7 @@
 """`headrace exporter`: what `headrace lag` knows, as Prometheus metrics. Needs Kafka and S3 only."""
 
 import logging
+from typing import Any
 
 import click
 
@@ -10,8 +11,9 @@ from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.metric_list import LAG_METRICS
 from headrace.archiver.oncall.thresholds import Thresholds
 
+from .kafka_settings import reading_settings
 from .looks import make_looker
-from .servers import open_store, reported_errors, stop_at_signals
+from .servers import open_to_look, reported_errors, stop_at_signals
 from .serving import METRICS_TYPE, Address, Page, serving
 from .watching import watching_options
 
@@ -24,6 +26,7 @@ DEFAULT_LISTEN = "127.0.0.1:9477"
 @watching_options("/metrics", DEFAULT_LISTEN, 15.0)
 def command(
     kafka: str,
+    kafka_config: dict[str, Any],
     archive_url: str,
     listen_at: Address,
     allow_hosts: tuple[str, ...],
@@ -50,7 +53,8 @@ def command(
     configure(log_format, "INFO")
     stop = stop_at_signals()
     with reported_errors():
-        looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, topics)
+        settings = reading_settings(kafka, kafka_config)
+        looker = make_looker(settings, open_to_look(archive_url), archive_url, group, thresholds, topics)
     watcher = Watcher(looker, every_s=every, wait=stop.wait)
     pages = {"/metrics": Page(METRICS_TYPE, exposed(LAG_METRICS, watcher.status))}
     with serving(listen_at, pages, allow_hosts) as at:

@@ -1,19 +1,24 @@
-"""The settings with which every verb reaches Kafka: the bootstrap servers, and what HEADRACE_KAFKA_... adds to them.
+"""librdkafka's settings: security, tuning. By an option, or HEADRACE_KAFKA_... variables; never said in errors.
 
-A setting that librdkafka does not know, or cannot use (a certificate file that is not there), ends the command before
-anything is begun, with the variable's name.
+An option on the command line wins over the environment, and holds no secrets, for all of a machine's users see it.
+
+The light install has it too.
 """
 
 import difflib
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import click
+from click.core import ParameterSource
 from confluent_kafka import Consumer, KafkaException
 
-from headrace.producer.kafka_environment import Setting, sourced_settings
+from headrace.producer.kafka_environment import PREFIX, SECRETS, Setting, sourced_settings
 
-from .options import EXIT_USAGE, fail
+from .options import EXIT_USAGE, Decorator, fail
 
 # The settings that a person is likely to have meant: security, and what is tuned most.
 KNOWN = (
@@ -28,6 +33,78 @@ KNOWN = (
     *("socket.timeout.ms", "connections.max.idle.ms", "session.timeout.ms", "fetch.message.max.bytes", "linger.ms"),
     *("compression.type", "statistics.interval.ms", "debug", "log_level"),
 )
+SAID_CHARS_MAX = 5
+"""A longer value is not repeated in an error: it may be a secret in the wrong place."""
+
+
+def parse_kafka_config(context: click.Context, option: click.Parameter, value: str) -> dict[str, Any]:
+    """Read a JSON object, or @FILE that holds one. A click callback."""
+    text = value
+    if value.startswith("@"):
+        try:
+            text = Path(value[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+            raise click.BadParameter(f"{value[1:]}: {reason}") from error
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        reason = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "it nests"
+        raise click.BadParameter(f"must be a JSON object of librdkafka settings, and is no JSON: {reason}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"must be a JSON object of librdkafka settings, not a {type(found).__name__}")
+    for name, each in found.items():
+        if not isinstance(each, str | int | float):
+            raise click.BadParameter(f"the value of {name!r} must be a text, a number, true or false")
+    return _over_environment(found, context.get_parameter_source(str(option.name)), inline=not value.startswith("@"))
+
+
+def _over_environment(given: dict[str, Any], source: ParameterSource | None, *, inline: bool) -> dict[str, Any]:
+    """Put single variables over what their JSON object says, and an option of the command line over all."""
+    typed = source == ParameterSource.COMMANDLINE
+    if typed and inline and (secret := sorted(SECRETS & set(given))):
+        variable = PREFIX + secret[0].upper().replace(".", "_")
+        raise click.BadParameter(
+            f"{secret[0]} is a secret, and a command line is seen by all of the machine's users; give {variable} or "
+            f"{variable}_FILE in the environment, or @FILE"
+        )
+    try:
+        found = sourced_settings({name: text for name, text in os.environ.items() if name != f"{PREFIX}CONFIG"})
+        check_settings(found)
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
+    single = {name: each.value for name, each in found.items() if each.source.startswith(PREFIX) and not typed}
+    return {**{name: each.value for name, each in found.items()}, **given, **single}
+
+
+kafka_config_option: Decorator = click.option(
+    "--kafka-config",
+    metavar="JSON|@FILE",
+    default="{}",
+    envvar="HEADRACE_KAFKA_CONFIG",
+    show_envvar=True,
+    callback=parse_kafka_config,
+    help="A JSON object of librdkafka settings: security, tuning. @FILE reads it from a file.",
+)
+
+
+def reading_settings(kafka: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of whoever reads; end the command when librdkafka refuses them."""
+    settings = {**config, "bootstrap.servers": kafka}
+    if config:
+        try:
+            Consumer({"log_level": 0, **settings, "group.id": "headrace", "bootstrap.servers": "127.0.0.1:1"}).close()
+        except KafkaException as error:
+            fail(f"--kafka-config: {without_values(error.args[0].str(), config)}", EXIT_USAGE)
+    return settings
+
+
+def without_values(text: str, config: Mapping[str, Any]) -> str:
+    """Return what librdkafka says of settings without the values of them that it repeats."""
+    for name, value in config.items():
+        if isinstance(value, str) and (len(value) > SAID_CHARS_MAX or "password" in name) and value:
+            text = text.replace(value, f"(the value of {name})")
+    return text
 
 
 def kafka_settings(bootstrap: str) -> dict[str, Any]:

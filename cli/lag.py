@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import click
 
@@ -11,12 +12,13 @@ from headrace.archiver.oncall.status import EXIT_CODES, Status
 from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.replay.errors import RequestRefused, named
 
+from .kafka_settings import kafka_config_option, reading_settings
 from .lag_thresholds import thresholds_options
 from .lag_views import explanation, show
 from .lag_watch import watch
 from .looks import make_looker
 from .options import EXIT_SERVER, EXIT_WRONG, archive_option, kafka_option
-from .servers import open_store, reported_errors
+from .servers import open_to_look, reported_errors
 
 EXIT_CANNOT_TELL = EXIT_CODES["cannot-tell"]
 
@@ -37,6 +39,7 @@ class LagCommand(click.Command):
 
 @click.command(name="lag", cls=LagCommand)
 @kafka_option
+@kafka_config_option
 @archive_option
 @click.option("--topic", "topics", multiple=True, metavar="T", help="Only this topic. Repeat for several.")
 @click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group.")
@@ -51,6 +54,7 @@ class LagCommand(click.Command):
 @thresholds_options
 def command(
     kafka: str,
+    kafka_config: dict[str, Any],
     archive_url: str,
     topics: tuple[str, ...],
     group: str,
@@ -93,7 +97,8 @@ def command(
     """
     with reported_errors():
         chosen = (*topics, explain.split("/")[0]) if explain not in (None, "archive") else topics
-        looker = make_looker(kafka, open_store(archive_url), archive_url, group, thresholds, chosen)
+        settings = reading_settings(kafka, kafka_config)
+        looker = make_looker(settings, open_to_look(archive_url), archive_url, group, thresholds, chosen)
         try:
             if watching:
                 watch(looker.look, every_s=every, pause=time.sleep)

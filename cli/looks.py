@@ -1,7 +1,8 @@
 """Wires a look at cluster and archive to the real Kafka, the real S3 and the real clock."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.oncall.audit_tail import AuditTail
@@ -11,11 +12,9 @@ from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.schemas.catalog import AUDIT_TOPIC, builtin
 from headrace.schemas.frame import Decoder
 
-from .kafka_settings import kafka_settings
-
 
 def make_looker(
-    kafka: str,
+    kafka: Mapping[str, Any],
     store: ObjectStore,
     archive: str,
     group: str,
@@ -24,17 +23,16 @@ def make_looker(
     *,
     with_news: bool = False,
 ) -> Looker:
-    """Return what looks at one cluster and one archive."""
-    settings = kafka_settings(kafka)
+    """Return what looks at one cluster and one archive. `kafka`: librdkafka's settings."""
     gatherer = Gatherer(
-        settings,
+        kafka,
         store,
         group=group,
         event_topics=builtin().types(),
         now_ms=_now_ms,
         pause=time.sleep,
         monotonic=time.monotonic,
-        audit=AuditTail(settings, AUDIT_TOPIC, Decoder(builtin()), monotonic=time.monotonic),
+        audit=AuditTail(kafka, AUDIT_TOPIC, Decoder(builtin()), monotonic=time.monotonic),
         with_news=with_news,
     )
     return Looker(

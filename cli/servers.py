@@ -25,6 +25,8 @@ from headrace.replay.errors import ArchiveDamaged, KafkaUnusable, NothingChecked
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail
 
 EXIT_INTERRUPTED = 130
+LOOK_TIMEOUT_S = 5.0
+LOOK_ATTEMPTS = 2
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
@@ -40,6 +42,14 @@ def open_store(archive_url: str) -> S3Store:
     """Return the archive's store. Ends the command when the URL is none."""
     try:
         return S3Store(archive_url)
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
+
+
+def open_to_look(archive_url: str) -> S3Store:
+    """Return the archive's store for whoever only looks, and can do without it: it is not waited for as long."""
+    try:
+        return S3Store(archive_url, read_timeout_s=LOOK_TIMEOUT_S, read_attempts=LOOK_ATTEMPTS)
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
 

@@ -16,13 +16,12 @@ from confluent_kafka import KafkaException
 
 from headrace.archiver.logged import configure
 from headrace.producer.environment import limits_from
-from headrace.producer.kafka_environment import PREFIX, SECRETS, kafka_object
 from headrace.producer.kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
 from headrace.producer.shipping_here import shipper_maker
 from headrace.producer.spool.resending import Resending
 from headrace.producer.spool.shipping import Shipping
 
-from .kafka_settings import kafka_extra
+from .kafka_settings import kafka_config_option, without_values
 from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option, log_format_option
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 from .ship_metrics import SHIP_METRICS
@@ -33,10 +32,7 @@ _EXIT_INTERRUPTED = 130
 @click.command(name="ship")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @kafka_option
-@click.option(
-    "--kafka-config", metavar="JSON", default=None,
-    help="A JSON object of librdkafka settings, over those that HEADRACE_KAFKA_... gives. No secrets.",
-)  # fmt: skip
+@kafka_config_option
 @click.option("--dead-letters", is_flag=True, help="Send what was put aside again, and end. `headrace spool` shows it.")
 @click.option("--reason", help="With --dead-letters: only those of one reason, such as oversize.")
 @click.option(
@@ -52,7 +48,7 @@ _EXIT_INTERRUPTED = 130
 def command(
     folder: Path,
     kafka: str,
-    kafka_config: str | None,
+    kafka_config: dict[str, Any],
     dead_letters: bool,
     reason: str | None,
     until_empty: bool,
@@ -83,8 +79,7 @@ def command(
     logging.getLogger("headrace.producer").setLevel(logging.CRITICAL)
     say = _teller(log_format)
     try:
-        extra = _settings(kafka_config)
-        config = producer_config("ship", kafka) | extra
+        config = producer_config("ship", kafka) | kafka_config
         connect(config)  # so that a setting that cannot work is told at once
         shipping = Shipping(
             folder.absolute(),
@@ -102,9 +97,9 @@ def command(
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
     except KafkaException as error:
-        fail(f"--kafka-config, or --kafka: {error.args[0].str()}", EXIT_USAGE)
+        fail(f"--kafka-config, or --kafka: {without_values(error.args[0].str(), kafka_config)}", EXIT_USAGE)
     if dead_letters:
-        make = shipper_maker("ship", kafka, extra, None, time.monotonic)
+        make = shipper_maker("ship", kafka, kafka_config, None, time.monotonic)
         resending = Resending(folder.absolute(), reason=reason, make_shipper=make, say=say, clock_ns=time.time_ns)
         caught = _caught(resending.stop)
         resending.run()
@@ -163,14 +158,3 @@ def _end(caught: list[int], *, wrong: bool) -> NoReturn:
     if signal.SIGINT in caught:
         raise SystemExit(_EXIT_INTERRUPTED)
     raise SystemExit(EXIT_WRONG if wrong else 0)
-
-
-def _settings(text: str | None) -> dict[str, Any]:
-    """Return the environment's settings, and over them those of --kafka-config, which may hold no secret."""
-    given = kafka_object("--kafka-config", text) if text else {}
-    if secret := sorted(SECRETS & set(given)):
-        raise ValueError(
-            f"--kafka-config: {secret[0]} is a secret, and a command line is seen by all of the machine's users; give "
-            f"{PREFIX}{secret[0].upper().replace('.', '_')} or ..._FILE in the environment"
-        )
-    return {**kafka_extra(), **given}

@@ -7,6 +7,7 @@ import click
 
 from headrace.archiver.default_names import DEFAULT_GROUP
 
+from .kafka_settings import kafka_config_option
 from .lag_thresholds import thresholds_options
 from .options import archive_option, kafka_option, log_format_option
 from .serving import address_option, allow_host_option
@@ -16,6 +17,7 @@ def watching_options(served: str, listen: str, every_s: float) -> Callable[[Call
     """Return the options of a verb that looks each so many seconds, and serves what it sees at an address."""
     options = (
         kafka_option,
+        kafka_config_option,
         archive_option,
         address_option("--listen", f"Where {served} is served.", listen),
         allow_host_option,

@@ -27,13 +27,15 @@ MIB = 1 << 20
 BY_TIME = {"retention.ms": "20000", "segment.ms": "4000", "segment.bytes": "1048576"}
 BY_BYTES = {"retention.ms": "-1", "retention.bytes": str(6 * MIB), "segment.bytes": "1048576"}
 
-FEW_S = 5.0
-"""So long after a rise of the write rate it is known: what was foretold before did not know the future."""
+FEW_S = 6.0
+"""So long after a rise of the write rate it is known in full: what was foretold before did not know the future."""
+FIRST_S = 1.0
+"""So long a topic has no rate that anybody could know."""
 
 
 @dataclass(frozen=True)
 class Foretold:
-    """One look at a record that was then deleted. `at_s`: after the writer had begun.
+    """One look at a record that was then deleted. `at_s`: when Kafka was asked, after the writer had begun.
 
     `early_s`: from the predicted moment to the deletion that was seen; negative: predicted too late. `ahead_s`: from
     the look to the deletion.
@@ -54,8 +56,9 @@ class Truth:
 
     @property
     def knowable(self) -> list[Foretold]:
-        """The looks whose future was like what could be seen: not those before a rise, of what went after it."""
-        return [each for each in self.told if not self._before_rise(each)]
+        """The looks whose future was like what could be seen: not those before a rise, of what went after it, nor
+        those of a topic's first second."""
+        return [each for each in self.told if each.at_s >= FIRST_S and not self._before_rise(each)]
 
     @property
     def errors(self) -> list[float]:
@@ -70,8 +73,12 @@ class Truth:
         """Yield what there is to say, in words."""
         yield f"{len(self.told)} of {self.looks} looks were of a record that was deleted"
         yield _spread("", self.knowable)
-        if before := [each for each in self.told if self._before_rise(each)]:
+        yield _spread("looks in the topic's first second: ", [each for each in self.told if each.at_s < FIRST_S])
+        if before := [each for each in self.told if each.at_s >= FIRST_S and self._before_rise(each)]:
             yield _spread("looks before the rise was known: ", before)
+        for each in self.knowable:
+            if each.early_s < -0.1:
+                yield f"too late: {each}"
 
 
 def _spread(which: str, told: list[Foretold]) -> str:
@@ -135,12 +142,12 @@ def follow(
     """
     topic = servers.new_topic(1, config)
     store = MemoryStore()
-    looker: Looker = make_looker(servers.kafka, store, "memory", "nobody", Thresholds(), [topic])
+    looker: Looker = make_looker({"bootstrap.servers": servers.kafka}, store, "memory", "nobody", Thresholds(), [topic])
+    begun = time.time()
     writer = _Writer(servers, topic, bytes_per_s, burst_s)
     watched = _LogStart(servers, topic)
-    told: list[tuple[float, int, float]] = []
+    told: list[tuple[float, float, int, float]] = []
     truth = Truth(rise_s=burst_s or None)
-    begun = time.time()
     never = threading.Event()
     try:
         while time.time() < begun + for_s:
@@ -150,17 +157,17 @@ def follow(
                 first = FirstRecord(writer.written_ms(offset))
                 seconds = loss_of(replace(facts, first=first), offset, status.at_ms).seconds
                 if seconds is not None:
-                    told.append((status.at_ms / 1000, offset, seconds))
+                    told.append(((facts.ends_ms or status.at_ms) / 1000, status.at_ms / 1000, offset, seconds))
             never.wait(every_s)
     finally:
         writer.close()
         watched.close()
     truth.looks = len(told)
-    for at, offset, seconds in told:
+    for asked, at, offset, seconds in told:
         deleted = watched.deleted_at(offset)
         # What was deleted while it was being looked at was past by the time the answer was there.
         if deleted is not None and deleted > at:
-            truth.told.append(Foretold(at - begun, deleted - (at + seconds), deleted - at))
+            truth.told.append(Foretold(asked - begun, deleted - (at + seconds), deleted - at))
     return truth
 
 

@@ -59,6 +59,42 @@ def s3_that_ignores_conditions() -> Iterator[tuple[str, dict[str, bytes]]]:
         server.server_close()
 
 
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers whatever it is asked as S3 answers a request whose credentials it does not take (any more)."""
+
+    protocol_version = "HTTP/1.1"
+    code: str
+
+    def refuse(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        message = "The provided token has expired."
+        body = f"<?xml version='1.0'?><Error><Code>{self.code}</Code><Message>{message}</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server names it so
+        """Say nothing."""
+
+
+@contextmanager
+def refusing_s3(code: str = "ExpiredToken") -> Iterator[str]:
+    """Yield the endpoint of a server that refuses every request with 403 and this code."""
+    methods = {f"do_{method}": _Refusing.refuse for method in ("GET", "HEAD", "PUT", "POST", "DELETE")}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Refusing,), {"code": code, **methods}))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @contextmanager
 def closed_port() -> Iterator[int]:
     """Yield a port at which nobody listens, and nobody else will."""
@@ -105,6 +141,11 @@ class Relay:
         if cut:
             self._end_all()
 
+    def lead_to(self, endpoint: str) -> None:
+        """Lead to another server from now on; what is under way ends."""
+        self._target = _host_and_port(endpoint)
+        self._end_all()
+
     def close(self) -> None:
         """Listen no more, and end all connections."""
         self._listener.close()
@@ -138,11 +179,15 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
             sink.shutdown(socket.SHUT_RDWR)
 
 
+def _host_and_port(endpoint: str) -> tuple[str, int]:
+    parts = urlsplit(endpoint)
+    return str(parts.hostname), int(parts.port or 80)
+
+
 @contextmanager
 def relay(endpoint: str) -> Iterator[Relay]:
     """Yield a relay to an S3 endpoint such as http://127.0.0.1:8333."""
-    parts = urlsplit(endpoint)
-    made = Relay((str(parts.hostname), int(parts.port or 80)))
+    made = Relay(_host_and_port(endpoint))
     try:
         yield made
     finally:

@@ -53,8 +53,8 @@ class Facts:
     `durable`: the next offset to archive, of the topic as it is now, from where `durable_from` says; `as_of_ms`: when
     that was so, if it is not now. `ends_ms`: when `ends` were asked for. `recreated`: the log's newest topic id is
     another one than Kafka's. `damaged`: the log cannot be read. `first`: the first unarchived record, where it was
-    looked for and found. `size_bytes`: the partition's log on the broker's disk. `rows`, `quarantined`: what was
-    archived in the last hour.
+    looked for and found. `size_bytes`: the partition's log on the broker's disk, asked for after `ends`; `size_start`:
+    its start, asked for after that. `rows`, `quarantined`: what was archived in the last hour.
     """
 
     where: TopicPartition
@@ -71,6 +71,7 @@ class Facts:
     retention: Retention | None = None
     rates: Rates | None = None
     size_bytes: int | None = None
+    size_start: int | None = None
     ends_ms: int | None = None
     transaction: OpenTransaction | None = None
     rows: int = 0

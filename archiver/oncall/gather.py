@@ -178,9 +178,12 @@ class Gatherer:
             waiting, timeout_s=FIRST_RECORDS_TIMEOUT_S
         )
         retentions = self._questions.retentions(sorted({where.topic for where in waiting}))
-        highs = {each.where: each.ends.high_watermark for each in facts if each.ends and each.where in waiting}
-        rates = self._questions.rates(highs, asked_ms)
-        sizes = self._questions.sizes() if any(each.bytes is not None for each in retentions.values()) else {}
+        written = {each.where: each.ends for each in facts if each.ends and each.where in waiting}
+        rates = self._questions.rates(written, asked_ms)
+        bounded = [where for where in waiting if (each := retentions.get(where.topic)) and each.bytes is not None]
+        sizes = self._questions.sizes() if bounded else {}
+        # What was deleted since the ends were asked for is not in the size any more.
+        starts = self._admin.log_starts(bounded) if bounded else {}
         return [
             replace(
                 each,
@@ -189,6 +192,7 @@ class Gatherer:
                 retention=retentions.get(each.where.topic),
                 rates=rates.get(each.where),
                 size_bytes=sizes.get(each.where),
+                size_start=starts.get(each.where),
                 ends_ms=asked_ms,
             )
             for each in facts

@@ -7,6 +7,7 @@ text out. Reading never raises: what is not ours, or of a later version, is no h
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,11 @@ class Heartbeat:
         if self.trouble:
             value |= {"e": _plain(self.trouble)[:TROUBLE_CHARS_MAX], "s": self.trouble_since_ms}
         return json.dumps(value, separators=(",", ":"))
+
+
+def gist(trouble: str) -> str:
+    """Return what an error says went wrong, without where: `writing s3://... at http://...: ` would fill the room."""
+    return re.sub(r"\A.* at https?://\S+: ", "", trouble, flags=re.DOTALL)
 
 
 def decode(metadata: str | None) -> Heartbeat | None:

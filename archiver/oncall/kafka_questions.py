@@ -6,7 +6,7 @@ requests; the rest from librdkafka.
 """
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
 from ..group_offsets import committed_offsets
+from ..kafka_admin import LogEnds
 from ..kafka_metadata import CONSUMER_ONLY
 from ..source import TopicPartition
 from .facts import OpenTransaction, Rates, Retention
@@ -29,6 +30,8 @@ BUCKET_S = 300
 BUCKETS = 12
 LATELY_S = (60, 5)
 """Who writes faster than ever in this hour since a moment ago is seen after so many seconds."""
+YOUNG_S = 1.0
+"""One batch in the first moment of a topic is no rate."""
 CHUNK_PARTITIONS = 500
 # librdkafka's name of a setting -> kafka-python's. The others mean nothing to it.
 _SAME = {
@@ -43,6 +46,10 @@ _SAME = {
     "ssl.key.location": "ssl_keyfile",
     "ssl.key.password": "ssl_password",
 }
+
+
+Mark = tuple[int, int] | None
+"""The first record since a moment: its offset and timestamp in ms; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +92,10 @@ class KafkaQuestions:
                 self.unanswered.append(f"the retention of {resource.name}: {error.args[0].str()}")
         return found
 
-    def rates(self, ends: Mapping[TopicPartition, int], now_ms: int) -> dict[TopicPartition, Rates]:
+    def rates(self, ends: Mapping[TopicPartition, LogEnds], now_ms: int) -> dict[TopicPartition, Rates]:
         """Return how fast partitions are written to, from the offsets at 12 moments of the last hour, and lately.
 
-        `ends` holds their high watermarks of the moment `now_ms`. Records count by their timestamps, which producers
-        may set.
+        `ends` are of the moment `now_ms`. Records count by their timestamps, which producers may set.
         """
         moments = [now_ms - ago_s * 1000 for ago_s in (*(BUCKET_S * n for n in range(BUCKETS, 0, -1)), *LATELY_S)]
         partitions = list(ends)
@@ -97,30 +103,27 @@ class KafkaQuestions:
         try:
             for begin in range(0, len(partitions), CHUNK_PARTITIONS):
                 chunk = partitions[begin : begin + CHUNK_PARTITIONS]
-                for where, marks in self._offsets_at(chunk, moments).items():
-                    end = ends[where]
-                    at = [end if mark is None else mark for mark in marks]
-                    lately = dict(zip(LATELY_S, at[BUCKETS:], strict=True))
-                    found[where] = rates_of(at[:BUCKETS], lately, end)
+                for where, marks in self._marks(chunk, moments).items():
+                    lately = list(zip(LATELY_S, marks[BUCKETS:], strict=True))
+                    found[where] = rates_of(marks[:BUCKETS], lately, ends[where], now_ms)
         except KafkaException as error:
             self.unanswered.append(f"write rates: {error.args[0].str()}")
             return {}
         return found
 
-    def _offsets_at(
-        self, partitions: list[TopicPartition], moments: list[int]
-    ) -> dict[TopicPartition, list[int | None]]:
-        """Return the first offsets whose timestamps are at least these moments', None where there is none yet."""
+    def _marks(self, partitions: list[TopicPartition], moments: list[int]) -> dict[TopicPartition, list[Mark]]:
+        """Return the first records since each of these moments, None where there is none."""
         asked = []
         for at_ms in moments:  # all on their way before the first answer is waited for
             spec = OffsetSpec.for_timestamp(at_ms)
             each = {KafkaPartition(where.topic, where.partition): spec for where in partitions}
             asked.append(self._admin.list_offsets(each, request_timeout=REQUEST_TIMEOUT_S))
-        found: dict[TopicPartition, list[int | None]] = {where: [] for where in partitions}
+        found: dict[TopicPartition, list[Mark]] = {where: [] for where in partitions}
         for futures in asked:
             for where, future in futures.items():
-                offset = int(future.result().offset)
-                found[TopicPartition(where.topic, where.partition)].append(offset if offset >= 0 else None)
+                first = future.result()
+                mark = (int(first.offset), int(first.timestamp)) if first.offset >= 0 else None
+                found[TopicPartition(where.topic, where.partition)].append(mark)
         return found
 
     def sizes(self) -> dict[TopicPartition, int]:
@@ -161,6 +164,8 @@ class KafkaQuestions:
         from kafka.errors import KafkaError  # noqa: PLC0415
 
         settings = {ours: self._config[name] for name, ours in _SAME.items() if name in self._config}
+        if "security_protocol" in settings:
+            settings["security_protocol"] = str(settings["security_protocol"]).upper()  # librdkafka takes either
         admin = None
         try:
             admin = KafkaAdminClient(**settings, client_id="headrace-lag", bootstrap_timeout_ms=8000)
@@ -185,11 +190,21 @@ def retention_of(config: Mapping[str, str]) -> Retention:
     )
 
 
-def rates_of(buckets: list[int], lately: Mapping[int, int], end: int) -> Rates:
-    """Return the rates from the offsets where each bucket begins, oldest first, and of so many seconds ago.
+def rates_of(buckets: Sequence[Mark], lately: Sequence[tuple[int, Mark]], ends: LogEnds, now_ms: int) -> Rates:
+    """Return the rates from where each bucket of the hour begins, oldest first, and the last so many seconds.
 
-    The last seconds count for the peak too: of a topic that is busy since a moment ago, five minutes tell less.
-    Timestamps that jump count as zero.
+    The last seconds count for the peak too: of a topic that is busy since a moment ago, five minutes tell less; and
+    when Kafka has nothing older than those seconds, it was written in the time since the first of it. Timestamps that
+    jump count as zero.
     """
-    steps = [max(0, later - earlier) / BUCKET_S for earlier, later in itertools.pairwise([*buckets, end])]
-    return Rates(now=steps[-1], peak=max(*steps, *(max(0, end - at) / ago_s for ago_s, at in lately.items())))
+    end = ends.high_watermark
+    begins = [end if mark is None else mark[0] for mark in buckets]
+    rates = [max(0, later - earlier) / BUCKET_S for earlier, later in itertools.pairwise([*begins, end])]
+    now = rates[-1]
+    for seconds, mark in lately:
+        if mark is None:
+            continue
+        offset, timestamp = mark
+        young = offset <= ends.log_start
+        rates.append(max(0, end - offset) / (max(YOUNG_S, (now_ms - timestamp) / 1000) if young else seconds))
+    return Rates(now=now, peak=max(rates))

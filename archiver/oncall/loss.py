@@ -16,7 +16,7 @@ from .facts import Facts
 _AGES_S = 100 * 365 * 86_400.0
 _LATELY_S = 300.0
 _YOUNG_S = 1.0
-"""One batch in the first moment of a topic is no rate."""
+"""One batch in a moment is no rate."""
 
 LossBy = Literal["time", "bytes", "compaction", "nothing", "unknown"]
 CatchUp = Literal["done", "in", "never", "unknown"]
@@ -68,9 +68,9 @@ def _by_bytes(facts: Facts, first_offset: int, now_ms: int) -> Loss | None:
     ends, size, rates = facts.ends, facts.size_bytes, facts.rates
     if ends is None or size is None or rates is None:
         return Loss(None, "unknown")
-    offsets = ends.high_watermark - ends.log_start
+    offsets = ends.high_watermark - max(ends.log_start, facts.size_start or 0)
     if offsets <= 0:
-        return None
+        return Loss(0.0, "bytes") if ends.high_watermark > ends.log_start else None
     record_bytes = size / offsets
     left = facts.retention.bytes - record_bytes * (ends.high_watermark - first_offset)
     if left <= 0:

@@ -12,7 +12,7 @@ from typing import Protocol
 from ..clock import Clock
 from ..held import Held
 from ..source import Source, TopicPartition
-from .heartbeat import Heartbeat
+from .heartbeat import Heartbeat, gist
 
 INTERVAL_S = 10.0
 RATE_WINDOW_S = 300.0
@@ -54,7 +54,7 @@ class Pulse:
     def trouble(self, topic: str, text: str) -> None:
         """Note why a topic cannot be committed; it is told until fine()."""
         before = self._troubles.get(topic)
-        self._troubles[topic] = _Trouble(text, self._now_ms() if before is None else before.since_ms)
+        self._troubles[topic] = _Trouble(gist(text), self._now_ms() if before is None else before.since_ms)
 
     def fine(self, topic: str) -> None:
         """Note that a topic was committed, or its log read."""

@@ -106,7 +106,9 @@ def not_running(lag: PartitionLag, _: Thresholds) -> Finding | None:
     """The worker that held the partition is silent, and records wait."""
     if lag.facts.heartbeat is None or not _silent(lag) or not lag.waiting:
         return None
-    evidence = f"{lag.facts.heartbeat.worker} was last heard {spoken(lag.beat_age_s or 0)} ago, and records wait"
+    beat = lag.facts.heartbeat
+    said = f"; its last words: {beat.trouble}" if beat.trouble else ""
+    evidence = f"{beat.worker} was last heard {spoken(lag.beat_age_s or 0)} ago, and records wait{said}"
     step = "Start the archiver again, anywhere: restarting is always safe. Its log says why it ended."
     return _found(lag, "not-running", "critical", evidence, step, f"headrace archive --topic {lag.facts.where.topic}")
 

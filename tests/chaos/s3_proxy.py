@@ -82,6 +82,7 @@ class S3Proxy:
         self._lock = threading.Lock()
         self._late: list[threading.Thread] = []
         self._stop = threading.Event()
+        self._healed = threading.Event()
         self.server_errors = 0  # 5xx answers of the store itself
         proxy = self
 
@@ -105,6 +106,7 @@ class S3Proxy:
 
     def __exit__(self, *_exception: object) -> None:
         self._stop.set()
+        self._healed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -119,6 +121,7 @@ class S3Proxy:
             if fault.method not in FAULTS[fault.name][0].split():
                 raise ValueError(f"no fault {fault.name} for {fault.method}")
         with self._lock:
+            self._healed = threading.Event()
             self._faults = itertools.cycle(listed) if again else iter(listed)
             self._advance()
 
@@ -127,8 +130,9 @@ class S3Proxy:
         self._whole, self._left = 0, self._next.times if self._next else 0
 
     def heal(self) -> None:
-        """Break nothing more, and wait until what is to be applied late has been."""
+        """Break nothing more, let slow answers go, and wait until what is to be applied late has been."""
         with self._lock:
+            self._healed.set()
             self._faults = iter(())
             self._next = None
         self.settle()
@@ -184,7 +188,7 @@ class S3Proxy:
         elif name in ("drop-after", "500-after", "slow", "cut-response"):
             answer = self._forward(upstream, request)
             if name == "slow":
-                self._stop.wait(fault.seconds)
+                self._healed.wait(fault.seconds)
                 client.wfile.write(answer.encode(request.method))
                 return True
             if name == "cut-response":

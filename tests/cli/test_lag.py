@@ -136,7 +136,7 @@ Lag = Callable[..., Result]
 def small(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> SmallArchive:
     """An archive in memory of a new topic with three partitions; `lag` finds it instead of S3."""
     archive = SmallArchive(servers.new_topic(3), form="raw")
-    monkeypatch.setattr("headrace.cli.lag.open_store", lambda _url: archive.store)
+    monkeypatch.setattr("headrace.cli.lag.open_to_look", lambda _url: archive.store)
     return archive
 
 
@@ -323,7 +323,7 @@ def test_an_s3_that_does_not_answer_exits_3(small: SmallArchive, lag: Lag) -> No
 
 def test_a_kafka_that_is_not_there_exits_3_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address is an error within seconds, not an endless wait."""
-    monkeypatch.setattr("headrace.cli.lag.open_store", lambda _url: SmallArchive().store)
+    monkeypatch.setattr("headrace.cli.lag.open_to_look", lambda _url: SmallArchive().store)
     begun = time.monotonic()
     result = CliRunner().invoke(root, ["lag", "--kafka", "127.0.0.1:1", "--archive", "s3://b/p"])
     assert result.exit_code == 3
@@ -425,7 +425,7 @@ def test_without_kafka_the_log_says_how_far_the_archive_is(monkeypatch: pytest.M
     """Nothing is said about lag, and 3 is returned; how far the archive is can still be read."""
     archive = SmallArchive("t", form="raw")
     archive.commit([Rec(0, 0), Rec(0, 1)])
-    monkeypatch.setattr("headrace.cli.lag.open_store", lambda _url: archive.store)
+    monkeypatch.setattr("headrace.cli.lag.open_to_look", lambda _url: archive.store)
     result = CliRunner().invoke(root, ["lag", "--kafka", "127.0.0.1:1", "--archive", "s3://b/p", "--json"])
     assert result.exit_code == 3
     found = by_partition(result)[0]

@@ -2,11 +2,12 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from archiving import Archive, run_headrace
+from archiving import Archive
 from confluent_kafka import Producer
 from kafka_changes import numbered, produce
 from scraping import get
@@ -14,7 +15,10 @@ from servers import Servers
 from verb_running import started
 from worker_slots import wait_until
 
+from headrace.archiver.group_offsets import committed_offsets
 from headrace.archiver.kafka_metadata import KafkaMetadata
+from headrace.archiver.oncall.heartbeat import decode
+from headrace.archiver.source import TopicPartition
 from headrace.producer import EventLog
 from headrace.schemas import Pin
 
@@ -67,55 +71,107 @@ def write_canaries(servers: Servers, topic: str, count: int) -> None:
     assert producer.flush(120) == 0
 
 
-def test_no_payload_and_no_secret_is_written(servers: Servers, tmp_path: Path) -> None:
-    """Canaries in values, keys, headers and credentials; archivers that succeed, fail and are refused, at every level.
+def test_no_payload_and_no_secret_is_written(servers: Servers) -> None:
+    """Canaries in values, keys, headers and S3 credentials; archivers that succeed and are refused, at every level.
 
-    Nothing that any process wrote has one: logs, metrics, the page, lag in all its forms.
+    Nothing that any process wrote has one: logs, metrics, the page, lag in all its forms, heartbeats in Kafka.
     """
     archive, topic = Archive(servers), servers.new_topic(1)
     write_canaries(servers, topic, 40)
-    written: list[str] = []
-    for more in (["-v"], ["-v", "--log-format", "json"]):
-        done = archive.archive(topics=[topic], more=more)  # undecodable as events: all of it is quarantined
-        written.append(done.output)
-        assert "quarantined" in done.output
-        write_canaries(servers, topic, 10)
+    done = archive.archive(topics=[topic], more=["-v"])  # undecodable as events: all of it is quarantined
+    assert "quarantined" in done.output
+    written = [done.output]
+    write_canaries(servers, topic, 10)
     arguments = ("archive", "--topic", topic, "--group", archive.group, "--flush-interval", "0.2", "-v")
-    with started(archive, *arguments, "--metrics", "127.0.0.1:0", "--dashboard", "127.0.0.1:0") as (_, said):
-        wait_until(lambda: len(said.urls()) == 2, "both addresses are told")
+    form = ("--log-format", "json")
+    with started(archive, *arguments, *form, "--metrics", "127.0.0.1:0", "--dashboard", "127.0.0.1:0") as (_, said):
+        wait_until(lambda: len(said.urls()) >= 2, "both addresses are told")
         wait_until(lambda: said.find(r"(commit \d+: 10 records)") is not None, "the rest is committed")
-        for url in said.urls():
+        for url in said.urls()[:2]:
             base = url.removesuffix("/metrics")
             written += [get(base + path).body.decode() for path in ("", "/metrics", "/status.json")]
-    written.append("".join(said.lines))
+        beats: list[str] = []
+        wait_until(lambda: bool(heard(servers, archive, topic, beats)), "the worker tells of itself in its commits")
+    written += ["".join(said.lines), *beats]
     forms = (["-v"], ["--json"], ["--check"], ["--explain", topic])
-    written += [archive.run("lag", "--topic", topic, "--group", archive.group, *options).output for options in forms]
-    # Credentials that S3 refuses, and a broker that wants none.
+    written += [archive.call("lag", "--topic", topic, "--group", archive.group, *options).output for options in forms]
     refused = Archive(servers, archive.url)
     refused.env |= {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": f"{SECRET}-token"}
-    for verb in (["archive", "--topic", topic, "--until-idle", "-v"], ["lag", "--topic", topic], ["verify", topic]):
-        done = refused.run(*verb)
+    for done in (
+        refused.run("archive", "--topic", topic, "--until-idle", "-v"),
+        *(refused.call(*verb) for verb in (["lag", "--topic", topic], ["verify", topic])),
+    ):
         assert done.code != 0
         written.append(done.output)
     with started(refused, "exporter", "--listen", "127.0.0.1:0", "--every", "1") as (_, said):
         written.append(get(said.url()).body.decode())
     written.append("".join(said.lines))
+    assert len(written) >= 17
+    assert canaries_of(written) == []
+
+
+def heard(servers: Servers, archive: Archive, topic: str, beats: list[str]) -> list[str]:
+    """What stands in the metadata of the group's commits; kept in `beats`."""
+    where = TopicPartition(topic, 0)
+    said = committed_offsets({"bootstrap.servers": servers.kafka}, archive.group, [where], pause=time.sleep)
+    beats += [each.metadata for each in said.values() if decode(each.metadata) is not None]
+    return beats
+
+
+def canaries_of(written: list[str]) -> list[tuple[str, list[str]]]:
+    """The texts that have a canary."""
+    return [(each[:200], secret_in(each)) for each in written if secret_in(each)]
+
+
+SASL = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": SECRET}
+
+
+@pytest.mark.parametrize("given", ["by environment", "by file"])
+def test_kafkas_password_is_never_said(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """A broker that takes none of it: each verb says that SASL failed and ends with 3, or serves it; none says it."""
+    archive, topic = Archive(servers), servers.new_topic(1)
+    (tmp_path / "kafka.json").write_text(json.dumps(SASL))
+    archive.env["HEADRACE_KAFKA_CONFIG"] = json.dumps(SASL) if given == "by environment" else f"@{tmp_path}/kafka.json"
+    monkeypatch.setattr("headrace.archiver.kafka_metadata.FIRST_CONTACT_TIMEOUT_S", 2.0)
+    done = [archive.call("lag", "--topic", topic), archive.call("lag", "--check", "--topic", topic)]
+    if given == "by environment":
+        done.append(archive.run("archive", "--raw", topic, "-v"))
+        with started(archive, "exporter", "--listen", "127.0.0.1:0", "--every", "1", "--log-format", "json") as (
+            _,
+            said,
+        ):
+            served = get(said.url()).body.decode()
+        assert 'headrace_verdict{verdict="cannot-tell"} 1.0' in served
+        assert canaries_of([served, *said.lines]) == []
+    for each in done:
+        assert each.code == 3, each.output
+        assert "SASL PLAIN mechanism handshake failed" in each.output
+        assert "HEADRACE_KAFKA_CONFIG" in each.output
+    assert canaries_of([each.output for each in done]) == []
+
+
+def test_the_shippers_password_is_never_said(servers: Servers, tmp_path: Path) -> None:
+    """The same for `headrace ship`, in both forms of its log, and for settings that are no JSON."""
+    archive = Archive(servers)
     if "pin" not in KafkaMetadata({"bootstrap.servers": servers.kafka}).topics():
         servers.new_topic(1, name="pin")
     log = EventLog(service="web", spool=tmp_path, ship="separate")
     assert log.emit(Pin(user_id=7, pin_id=1, action="SAVE"))
     log.close(5)
-    sasl = json.dumps({"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "u",
-                       "sasl.password": SECRET, "message.timeout.ms": 2000})  # fmt: skip
-    archive.env["HEADRACE_KAFKA_CONFIG"] = sasl
+    archive.env["HEADRACE_KAFKA_CONFIG"] = json.dumps({**SASL, "message.timeout.ms": 2000})
+    written: list[str] = []
     for form in ("human", "json"):
-        with started(archive, "ship", str(tmp_path), "--log-format", form) as (_, said):
+        with started(archive, "ship", str(tmp_path), "--log-format", form) as (
+            _,
+            said,
+        ):
             wait_until(lambda: said.find(r"(Kafka: )") is not None, "it says that it cannot")
         written.append("".join(said.lines))
-    bad = run_headrace(["ship", str(tmp_path), "--kafka-config", f'{{"sasl.password": "{SECRET}"'], archive.env)
-    written.append(bad.output)
-    assert len(written) > 15
-    assert [(each[:200], secret_in(each)) for each in written if secret_in(each)] == []
+    bad = archive.call("ship", str(tmp_path), "--kafka-config", f'{{"sasl.password": "{SECRET}"')
+    assert bad.code == 2
+    assert canaries_of([*written, bad.output]) == []
 
 
 def test_the_search_finds_a_canary() -> None:

@@ -29,13 +29,25 @@ SCAN_S = 1.5
 
 
 class Gate:
-    """A real producer whose poll() can be held up, as on a machine that gives the shipper no time."""
+    """Makes real producers whose poll() can be held up, as on a machine that gives the shipper no time."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._producer = connect(config)
-        self.open = threading.Event()
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.handed: set[bytes] = set()
+        """The values that a producer was given for the topic."""
+        self.open, self.held = threading.Event(), threading.Event()
         self.open.set()
-        self.held = threading.Event()
+
+    def make_producer(self, config: Mapping[str, Any]) -> "GatedProducer":
+        return GatedProducer(self, config)
+
+
+class GatedProducer:
+    """A real producer behind a gate."""
+
+    def __init__(self, gate: Gate, config: Mapping[str, Any]) -> None:
+        self._gate = gate
+        self._producer = connect(config)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
@@ -43,10 +55,15 @@ class Gate:
     def __len__(self) -> int:
         return len(self._producer)
 
+    def produce(self, topic: str, *, value: bytes, **more: Any) -> None:
+        self._producer.produce(topic, value=value, **more)
+        if topic == self._gate.topic:
+            self._gate.handed.add(value)
+
     def poll(self, timeout: float) -> int:
-        if not self.open.is_set():
-            self.held.set()
-            assert self.open.wait(180)
+        if not self._gate.open.is_set():
+            self._gate.held.set()
+            assert self._gate.open.wait(180)
         return int(self._producer.poll(timeout))
 
 
@@ -67,35 +84,30 @@ def test_kafka_back_at_the_moment_of_giving_up_changes_no_order(servers: Servers
     """Packets are dropped until the older of two events has waited for longer than the delivery timeout, and the
     younger one has not; meanwhile the shipper gets no time. Neither may overtake the other: librdkafka alone would give
     the older one up, send the younger, and the shipper would send the older one again behind it."""
-    topic, gates = servers.new_topic(), list[Gate]()
-
-    def gated(config: Mapping[str, Any]) -> Gate:
-        gates.append(Gate(config))
-        return gates[-1]
-
+    gate = Gate(servers.new_topic())
     with EventLog(
-        service="web", kafka=proxy.bootstrap, topic=topic, spool=tmp_path, kafka_config=IMPATIENT, make_producer=gated
-    ) as log:
+        service="web", kafka=proxy.bootstrap, topic=gate.topic, spool=tmp_path, kafka_config=IMPATIENT,
+        make_producer=gate.make_producer,
+    ) as log:  # fmt: skip
 
         def emit(number: int) -> None:
-            handed = len(gates[-1]) if gates else 0
             assert log.emit(Pin(user_id=1, pin_id=number, action="SAVE"))
-            until(lambda: bool(gates) and len(gates[-1]) > handed)
+            until(lambda: len(gate.handed) == number + 1)
 
-        assert log.emit(Pin(user_id=1, pin_id=0, action="SAVE"))
+        emit(0)
         assert log.flush(120)
         proxy.swallow()
         emit(1)
         older = time.monotonic()
         until(lambda: time.monotonic() > older + TIMEOUT_S - 1)
         emit(2)
-        gates[-1].open.clear()
-        assert gates[-1].held.wait(180)
+        gate.open.clear()
+        assert gate.held.wait(180)
         until(lambda: time.monotonic() > older + TIMEOUT_S + SCAN_S)
         proxy.heal()
-        until(lambda: len(events_of(servers.kafka, topic, 1)[0]) > 1)
-        gates[-1].open.set()
+        until(lambda: len(events_of(servers.kafka, gate.topic, 1)[0]) > 1)
+        gate.open.set()
         assert log.flush(120), log.counts()
         assert log.counts().dropped == {}
-    pins = [event["pin_id"] for event in events_of(servers.kafka, topic, 1)[0]]
+    pins = [event["pin_id"] for event in events_of(servers.kafka, gate.topic, 1)[0]]
     assert list(dict.fromkeys(pins)) == [0, 1, 2]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.archiver.oncall.heartbeat import METADATA_BYTES_MAX, Heartbeat, decode
+from headrace.archiver.oncall.heartbeat import METADATA_BYTES_MAX, Heartbeat, decode, gist
 
 MS = st.integers(0, 2**53)
 SAID = st.builds(Heartbeat, st.text(), MS, st.integers(0, 2**63 - 1), st.integers(-1, 2**31), st.text(), MS)
@@ -42,6 +42,14 @@ def test_control_characters_never_reach_a_terminal() -> None:
 def test_anything_else_is_no_heartbeat(metadata: str | None) -> None:
     """Another tool's metadata, or a later version's, is none; it is not an error."""
     assert decode(metadata) is None
+
+
+def test_the_reason_is_told_before_the_place() -> None:
+    """There is room for 90 characters: `access denied` must be among them, not only the key of the object."""
+    denied = "access denied (ExpiredToken); check the credentials and their rights"
+    assert gist(f"writing s3://b/p/data/topic=t/x.parquet at https://s3.eu-west-1.amazonaws.com: {denied}") == denied
+    assert gist(f"s3://b/p/log/1.json: no clear answer; last: reading s3://b/p/1 at http://h:8333: {denied}") == denied
+    assert gist("disk full") == "disk full"
 
 
 @given(st.text())

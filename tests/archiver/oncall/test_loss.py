@@ -53,6 +53,14 @@ def test_what_was_written_while_it_was_asked_counts() -> None:
     assert judged(first=first, ends_ms=NOW_MS - 200_000, **since).loss == Loss(0.0, "bytes")
 
 
+def test_what_was_deleted_while_it_was_asked_does_not_make_records_smaller() -> None:
+    """A tenth of the log went between two questions: 900 offsets have 9,000 bytes, ten each and not nine."""
+    known = {"ends": LogEnds(0, 1000, 1000), "size_bytes": 9_000, "rates": Rates(1.0, 10.0)}
+    since = {"durable": 400, "first": FirstRecord(NOW_MS - HOUR_MS), "retention": Retention(None, 9_000), **known}
+    assert judged(size_start=100, **since).loss == Loss(30.0, "bytes")
+    assert judged(size_start=1000, **since).loss == Loss(0.0, "bytes")
+
+
 def test_the_nearer_bound_is_named() -> None:
     """Both bounds hold; what comes first counts."""
     known = {"ends": LogEnds(0, 1000, 1000), "size_bytes": 10_000, "rates": Rates(1.0, 10.0)}
@@ -113,10 +121,19 @@ def test_the_arrival_goes_by_what_is_left_of_the_speed() -> None:
 
 def test_rates_are_of_the_last_and_of_the_busiest_moment() -> None:
     """Five minutes between offsets, the last seconds for themselves; a jump back is no negative rate."""
-    still = {60: 12_000, 5: 12_000}
-    assert rates_of([0, 3000, 12_000, 11_700], still, 12_000) == Rates(1.0, 30.0)
-    assert rates_of([0, 0, 0, 0], {60: 0, 5: 6000}, 6000) == Rates(20.0, 100.0)
-    assert rates_of([0, 0, 0, 0], {60: 0, 5: 3000}, 6000) == Rates(20.0, 600.0)
+    ends = LogEnds(0, 12_000, 12_000)
+    marks = [(offset, 1) for offset in (0, 3000, 12_000, 11_700)]
+    assert rates_of(marks, [(60, None), (5, None)], ends, NOW_MS) == Rates(1.0, 30.0)
+    assert rates_of([(12_000, 1)] * 4, [(60, (6000, 1)), (5, None)], ends, NOW_MS) == Rates(0.0, 100.0)
+    assert rates_of([(12_000, 1)] * 4, [(60, (6000, 1)), (5, (9000, 1))], ends, NOW_MS) == Rates(0.0, 600.0)
+
+
+def test_a_young_log_was_written_in_its_own_time() -> None:
+    """Nothing is older than the last five seconds: 6,000 records in two of them. One batch just now is no rate."""
+    ends = LogEnds(0, 6000, 6000)
+    for ago_ms, peak in ((2000, 3000.0), (10, 6000.0)):
+        first = (0, NOW_MS - ago_ms)
+        assert rates_of([first] * 4, [(60, first), (5, first)], ends, NOW_MS).peak == peak
 
 
 def test_retention_as_kafka_writes_it() -> None:

@@ -40,6 +40,8 @@ def test_a_worker_that_is_gone_matters_only_when_records_wait() -> None:
     told = found(heartbeat=beat(4000), durable=4, first=FirstRecord(NOW_MS))["not-running"]
     assert (told.severity, told.partition) == ("critical", 0)
     assert "1 h 6 min" in told.evidence
+    ended = found(heartbeat=beat(4000, trouble="access denied"), durable=4, first=FirstRecord(NOW_MS))["not-running"]
+    assert ended.evidence.endswith("its last words: access denied")
 
 
 def test_records_that_nobody_ever_looked_at() -> None:
