@@ -3,8 +3,8 @@
 HEADRACE_KAFKA_SASL_USERNAME is `sasl.username`, and so on: lower case, dots for underscores. A secret may instead be
 named by ..._FILE (its content) or ..._COMMAND (what a program prints, run without a shell), so that it never stands in
 a process's environment. HEADRACE_KAFKA_CONFIG_FILE names a file of `name=value` lines, HEADRACE_KAFKA_CONFIG is a JSON
-object, or @FILE that holds one. What is named more closely wins: file, then object, then single variables. Messages name
-a variable, never its value.
+object, or @FILE that holds one. What is named more closely wins: file, then object, then single variables. Messages
+name a variable, never its value.
 """
 
 import json
