@@ -7,11 +7,12 @@ Each function makes one and returns the topic's name; what it leaves running or 
 import json
 import os
 import signal
+import time
 from contextlib import ExitStack
 
 from archiving import Archive
 from chaos.s3_proxy import S3Fault, S3Proxy
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from kafka_changes import numbered, produce
 from odd_s3 import refusing_s3, relay
@@ -35,6 +36,42 @@ def caught_up(servers: Servers, archive: Archive, _stack: ExitStack) -> str:
 def behind(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     topic = caught_up(servers, archive, stack)
     produce(servers.kafka, topic, numbered("v", 10, 14))
+    return topic
+
+
+def long_behind(servers: Servers, archive: Archive, stack: ExitStack) -> str:
+    """The records that wait were made twenty minutes ago, as their timestamps say."""
+    topic = caught_up(servers, archive, stack)
+    producer = Producer({"bootstrap.servers": servers.kafka})
+    for value in numbered("v", 10, 14):
+        producer.produce(topic, value, partition=0, timestamp=(int(time.time()) - 1200) * 1000)
+    assert producer.flush(120) == 0
+    return topic
+
+
+def rewound(servers: Servers, archive: Archive, stack: ExitStack) -> str:
+    """Another tool commits for the archiver's group what the archive does not have."""
+    topic = behind(servers, archive, stack)
+    other = Consumer({"bootstrap.servers": servers.kafka, "group.id": archive.group})
+    stack.callback(other.close)
+    other.commit(offsets=[TopicPartition(topic, 0, 14)], asynchronous=False)
+    return topic
+
+
+def damaged_log(servers: Servers, archive: Archive, stack: ExitStack) -> str:
+    """The newest object of the commit log is overwritten with something else."""
+    topic = caught_up(servers, archive, stack)
+    newest = max(key for key in archive.objects() if key.startswith(f"log/topic={topic}/"))
+    bucket, _, prefix = archive.url.removeprefix("s3://").partition("/")
+    servers.s3().put_object(Bucket=bucket, Key=f"{prefix}/{newest}", Body=b"not a commit")
+    return topic
+
+
+def quarantined(servers: Servers, archive: Archive, _stack: ExitStack) -> str:
+    """A topic that is archived as events gets ten records that are none."""
+    topic = servers.new_topic(1)
+    produce(servers.kafka, topic, numbered("v", 0, 10))
+    archive.archive(topics=[topic])
     return topic
 
 

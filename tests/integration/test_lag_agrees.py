@@ -15,6 +15,7 @@ from typing import Any
 import lag_states as states
 import pytest
 from archiving import Archive
+from odd_s3 import silent_port
 from scraping import samples_of
 from servers import Servers, running
 from worker_slots import wait_until
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.servers
 class Row:
     """A state, and what all say of it. `waiting` None: not known. `silent`: what does not answer.
 
-    `known_from`: where the archive's position comes from.
+    `known_from`: where the archive's position comes from. `nothing_durable`: it is not known at all.
     """
 
     make: Callable[[Servers, Archive, ExitStack], str]
@@ -44,6 +45,7 @@ class Row:
     code: int
     silent: str = ""
     known_from: str = "log"
+    nothing_durable: bool = False
 
 
 def row(
@@ -57,6 +59,10 @@ TABLE = (
     # made by, state, records behind, --check's exit code
     row(states.caught_up, "caught-up", 0, 0),
     row(states.behind, "behind", 4, 0),
+    row(states.long_behind, "behind", 4, 1, rules="behind"),
+    row(states.rewound, "behind", 4, 1, rules="rewound"),
+    row(states.quarantined, "caught-up", 0, 1, rules="quarantined"),
+    row(states.damaged_log, "unknown", None, 2, rules="damaged-log", nothing_durable=True),
     row(states.new, "not-archived", 3, 1, rules="never-started"),
     row(states.idle, "idle", 0, 0),
     row(states.losing, "not-archived", 3, 2, rules="losing-data never-started"),
@@ -117,11 +123,28 @@ def test_all_say_the_same(row: Row, own_servers: Servers, monkeypatch: pytest.Mo
         _all_agree(row, archive, topic, arguments, told())
 
 
+def test_an_s3_that_never_answers(own_servers: Servers) -> None:
+    """It takes the connection and says nothing: lag ends all the same, with what the group last told Kafka."""
+    archive = Archive(own_servers)
+    with ExitStack() as stack:
+        topic = states.behind(own_servers, archive, stack)
+        silent = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{stack.enter_context(silent_port())}"}
+        asked = ("lag", "--topic", topic, "--group", archive.group, "--json")
+        finished = archive.run(*asked, env=silent)  # fails when it does not end in time
+    told = json.loads(finished.stdout)
+    (partition,) = told["partitions"]
+    assert (partition["state"], partition["records_behind"]) == ("behind", 4), finished.output
+    assert (partition["durable_next"], partition["durable_from"]) == (10, "group")
+    assert "S3 was not asked" in partition["note"]
+    assert told["unanswered"]
+    assert finished.code == 3
+
+
 def _all_agree(row: Row, archive: Archive, topic: str, arguments: Sequence[str], told: Any) -> None:
     (partition,) = told["partitions"]
     assert (partition["durable_from"], partition["durable_next"] is None) == (
         row.known_from,
-        row.state in NOTHING_DURABLE,
+        row.nothing_durable or row.state in NOTHING_DURABLE,
     )
     assert bool(told["unanswered"]) == bool(row.silent)
     shown = archive.call(*arguments, "-v")
