@@ -6,6 +6,7 @@ Each function makes one and returns the topic's name; what it leaves running or 
 
 import json
 import os
+import shutil
 import signal
 import time
 from contextlib import ExitStack
@@ -55,6 +56,23 @@ def rewound(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     other = Consumer({"bootstrap.servers": servers.kafka, "group.id": archive.group})
     stack.callback(other.close)
     other.commit(offsets=[TopicPartition(topic, 0, 14)], asynchronous=False)
+    return topic
+
+
+def truncated(servers: Servers, archive: Archive, _stack: ExitStack) -> str:
+    """Kafka's disk is set back to before the last four archived records."""
+    topic, instance = servers.new_topic(1), servers.instance
+    produce(servers.kafka, topic, numbered("v", 0, 10))
+    log, saved = instance.folder / "kafka" / "data" / f"{topic}-0", instance.folder.parent / f"saved-{topic}"
+    instance.kafka.process.stop(60)
+    shutil.copytree(log, saved)
+    instance.start_kafka()
+    produce(servers.kafka, topic, numbered("v", 10, 14))
+    archive.archive(raw=[topic])
+    instance.kafka.process.stop(60)
+    shutil.rmtree(log)
+    shutil.copytree(saved, log)
+    instance.start_kafka()
     return topic
 
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.servers
 class Row:
     """A state, and what all say of it. `waiting` None: not known. `silent`: what does not answer.
 
-    `known_from`: where the archive's position comes from. `nothing_durable`: it is not known at all.
+    `known_from`: where the archive's position comes from. `unreadable`: its log is damaged, which is an error.
     """
 
     make: Callable[[Servers, Archive, ExitStack], str]
@@ -45,7 +45,7 @@ class Row:
     code: int
     silent: str = ""
     known_from: str = "log"
-    nothing_durable: bool = False
+    unreadable: bool = False
 
 
 def row(
@@ -62,7 +62,8 @@ TABLE = (
     row(states.long_behind, "behind", 4, 1, rules="behind"),
     row(states.rewound, "behind", 4, 1, rules="rewound"),
     row(states.quarantined, "caught-up", 0, 1, rules="quarantined"),
-    row(states.damaged_log, "unknown", None, 2, rules="damaged-log", nothing_durable=True),
+    row(states.damaged_log, "unknown", None, 2, rules="damaged-log", unreadable=True),
+    row(states.truncated, "unknown", None, 2, rules="truncated"),
     row(states.new, "not-archived", 3, 1, rules="never-started"),
     row(states.idle, "idle", 0, 0),
     row(states.losing, "not-archived", 3, 2, rules="losing-data never-started"),
@@ -144,11 +145,11 @@ def _all_agree(row: Row, archive: Archive, topic: str, arguments: Sequence[str],
     (partition,) = told["partitions"]
     assert (partition["durable_from"], partition["durable_next"] is None) == (
         row.known_from,
-        row.nothing_durable or row.state in NOTHING_DURABLE,
+        row.unreadable or row.state in NOTHING_DURABLE,
     )
     assert bool(told["unanswered"]) == bool(row.silent)
     shown = archive.call(*arguments, "-v")
-    assert shown.code == (3 if row.silent else 0), shown.output
+    assert shown.code == (3 if row.silent else int(row.unreadable)), shown.output
     assert f" {row.state} " in shown.stdout.splitlines()[1]
     assert "nan" not in shown.stdout.lower()
     checked = archive.call(*arguments, "--check")
