@@ -63,7 +63,6 @@ TABLE = (
     row(states.rewound, "behind", 4, 1, rules="rewound"),
     row(states.quarantined, "caught-up", 0, 1, rules="quarantined"),
     row(states.damaged_log, "unknown", None, 2, rules="damaged-log", unreadable=True),
-    row(states.truncated, "unknown", None, 2, rules="truncated"),
     row(states.new, "not-archived", 3, 1, rules="never-started"),
     row(states.idle, "idle", 0, 0),
     row(states.losing, "not-archived", 3, 2, rules="losing-data never-started"),
@@ -75,6 +74,7 @@ TABLE = (
     row(states.slow_s3, "behind", 4, 0),
     row(states.expired_credentials, "behind", 4, 2, rules="upload-failing", silent="s3", known_from="group"),
     row(states.s3_down, "behind", 4, 2, rules="upload-failing", silent="s3", known_from="group"),
+    row(states.truncated, "unknown", None, 2, rules="truncated"),
     row(states.kafka_down, "unknown", None, 3, silent="kafka"),
 )
 SILENT_S = 11.0
