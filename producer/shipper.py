@@ -151,7 +151,8 @@ class Shipper:
         if self._failed is not None:
             return True
         handed = self._ship(self._next_batch())
-        self._producer.poll(0)
+        if self._producer.poll(0):
+            forks.answered(self._producer)
         self.delivered_to = self._queue.lowest_unacked()
         return handed
 
@@ -331,7 +332,8 @@ class Shipper:
             return
         if any(self._in_flight.topics.values()) or self._held or self._parked:
             try:
-                self._producer.poll(_POLL_S)
+                if self._producer.poll(_POLL_S):
+                    forks.answered(self._producer)
             except Exception as error:  # noqa: BLE001 - fatal errors are raised here too; this thread must live
                 self._stumbled(error)
             return

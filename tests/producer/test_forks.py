@@ -254,6 +254,41 @@ def test_gunicorn_workers_deliver_everything(servers: Servers, tmp_path: Any) ->
     assert sum(event["user_id"] == 1 for event in events) == 1
 
 
+def test_a_fork_waits_for_a_handle_that_is_still_connecting() -> None:
+    """Until the handle has had an answer, for its threads may hold the resolver's lock; and never without end."""
+    program = """
+import os, threading
+from headrace.producer import forks
+
+class Handle: ...
+
+first, second, heard = Handle(), Handle(), []
+forks.NEW_S = 60.0
+forks.hold(first)
+
+def answer():
+    heard.append(True)
+    forks.answered(first)
+
+threading.Timer(0.2, answer).start()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if heard else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+forks.NEW_S = 0.2
+forks.hold(second)
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+print("both")
+"""
+    done = subprocess.run(
+        [sys.executable, *WARNINGS, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("both\n", "")
+
+
 def test_a_child_never_destroys_a_handle_that_it_inherited() -> None:
     """A held handle whose last reference goes in a forked child is not destroyed there; in its own process it is."""
     program = """
