@@ -20,6 +20,9 @@ from odd_s3 import refusing_s3, relay
 from servers import Servers
 from verb_running import Said, started
 from worker_slots import wait_until
+from zoo_schemas import fingerprint_of
+
+from headrace.schemas.frame import MARKER
 
 HALF_AN_HOUR = {"retention.ms": "1800000"}
 SLOW_READ_S = 0.3
@@ -90,6 +93,19 @@ def quarantined(servers: Servers, archive: Archive, _stack: ExitStack) -> str:
     topic = servers.new_topic(1)
     produce(servers.kafka, topic, numbered("v", 0, 10))
     archive.archive(topics=[topic])
+    return topic
+
+
+def schema_conflict(servers: Servers, archive: Archive, _stack: ExitStack) -> str:
+    """Two teams publish schemas that differ in nothing but a logical type, and so share a fingerprint."""
+    topic, schema_topic = servers.new_topic(1), servers.new_topic(1, {"cleanup.policy": "compact"})
+    producer = Producer({"bootstrap.servers": servers.kafka})
+    for kind in ({"type": "long", "logicalType": "timestamp-micros"}, "long"):
+        text = json.dumps({"type": "record", "name": "visit", "fields": [{"name": "at", "type": kind}]})
+        producer.produce(schema_topic, text, key=fingerprint_of(text))
+        producer.produce(topic, MARKER + fingerprint_of(text) + b"\x02", partition=0)
+        assert producer.flush(120) == 0
+        archive.archive(topics=[topic], more=["--schema-topic", schema_topic])
     return topic
 
 
