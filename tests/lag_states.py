@@ -53,6 +53,14 @@ def long_behind(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     return topic
 
 
+def stalled(servers: Servers, archive: Archive, stack: ExitStack) -> str:
+    """A worker lives, takes old records, and makes nothing durable: here since it was told to wait for an hour."""
+    topic = long_behind(servers, archive, stack)
+    arguments = ("archive", "--raw", topic, "--group", archive.group, "--flush-interval", "3600")
+    stack.enter_context(started(archive, *arguments))
+    return topic
+
+
 def rewound(servers: Servers, archive: Archive, stack: ExitStack) -> str:
     """Another tool commits for the archiver's group what the archive does not have."""
     topic = behind(servers, archive, stack)

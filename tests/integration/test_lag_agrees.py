@@ -61,6 +61,7 @@ TABLE = (
     row(states.caught_up, "caught-up", 0, 0),
     row(states.behind, "behind", 4, 0),
     row(states.long_behind, "behind", 4, 1, rules="behind"),
+    row(states.stalled, "behind", 4, 2, rules="stalled behind"),
     row(states.rewound, "behind", 4, 1, rules="rewound"),
     row(states.quarantined, "caught-up", 0, 1, rules="quarantined"),
     row(states.schema_conflict, "caught-up", 0, 1, rules="schema-conflict"),
