@@ -113,14 +113,11 @@ class KafkaQuestions:
 
     def _marks(self, partitions: list[TopicPartition], moments: list[int]) -> dict[TopicPartition, list[Mark]]:
         """Return the first records since each of these moments, None where there is none."""
-        asked = []
-        for at_ms in moments:  # all on their way before the first answer is waited for
-            spec = OffsetSpec.for_timestamp(at_ms)
-            each = {KafkaPartition(where.topic, where.partition): spec for where in partitions}
-            asked.append(self._admin.list_offsets(each, request_timeout=REQUEST_TIMEOUT_S))
         found: dict[TopicPartition, list[Mark]] = {where: [] for where in partitions}
-        for futures in asked:
-            for where, future in futures.items():
+        for at_ms in moments:  # one after the other, see KafkaAdmin._ends()
+            spec = OffsetSpec.for_timestamp(at_ms)
+            asked = {KafkaPartition(where.topic, where.partition): spec for where in partitions}
+            for where, future in self._admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S).items():
                 first = future.result()
                 mark = (int(first.offset), int(first.timestamp)) if first.offset >= 0 else None
                 found[TopicPartition(where.topic, where.partition)].append(mark)
