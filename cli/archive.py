@@ -42,7 +42,7 @@ from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_opt
 log = logging.getLogger("headrace.archiver")
 
 MIB = 1 << 20
-MEMORY_MIB_MIN = 64
+MEMORY_MIB_MIN = 96
 FLUSH_INTERVAL_S_MAX = 86_400.0
 PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes longer is not going to keep up
 

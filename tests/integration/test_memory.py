@@ -15,8 +15,8 @@ from stores import s3_store
 
 from headrace.archiver.commit_log import read_state
 
-MEMORY_MIB = 64
-BODY_BYTES, BODIES = 1_000_000, 160
+MEMORY_MIB = 96
+BODY_BYTES, BODIES = 1_000_000, 220
 SMALL, PARTITIONS = 40_000, 200
 RUN_S = 300
 
