@@ -2,3 +2,5 @@
 
 DEFAULT_GROUP = "headrace"
 SCHEMA_TOPIC = "headrace.schemas"
+REPLAY_PREFIX = "headrace-replay-"
+"""How a replay's group and transactional ids begin."""

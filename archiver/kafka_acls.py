@@ -7,12 +7,12 @@ so neither is named. Groups named headrace-... other than the archiver's are onl
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from .default_names import SCHEMA_TOPIC
+from headrace.schemas.catalog import AUDIT_TOPIC
+
+from .default_names import REPLAY_PREFIX, SCHEMA_TOPIC
 
 Role = Literal["producer", "archiver", "replay", "lag"]
 ROLES: tuple[Role, ...] = ("producer", "archiver", "replay", "lag")
-AUDIT_TOPIC = "headrace.audit"
-REPLAY_PREFIX = "headrace-replay-"
 
 
 class Grant(NamedTuple):

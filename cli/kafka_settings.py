@@ -68,11 +68,7 @@ def _over_environment(given: dict[str, Any], source: ParameterSource | None, *, 
             f"{secret[0]} is a secret, and a command line is seen by all of the machine's users; give {variable} or "
             f"{variable}_FILE in the environment, or @FILE"
         )
-    try:
-        found = sourced_settings({name: text for name, text in os.environ.items() if name != f"{PREFIX}CONFIG"})
-        check_settings(found)
-    except ValueError as error:
-        fail(str(error), EXIT_USAGE)
+    found = _checked({name: text for name, text in os.environ.items() if name != f"{PREFIX}CONFIG"})
     single = {name: each.value for name, each in found.items() if each.source.startswith(PREFIX) and not typed}
     return {**{name: each.value for name, each in found.items()}, **given, **single}
 
@@ -114,12 +110,17 @@ def kafka_settings(bootstrap: str) -> dict[str, Any]:
 
 def kafka_extra() -> dict[str, Any]:
     """Return what the environment adds to the bootstrap servers. Ends the command when it cannot be used."""
+    return {name: setting.value for name, setting in _checked(os.environ).items()}
+
+
+def _checked(environment: Mapping[str, str]) -> dict[str, Setting]:
+    """Return an environment's settings. Ends the command when they cannot be used."""
     try:
-        sourced = sourced_settings(os.environ)
-        check_settings(sourced)
+        found = sourced_settings(environment)
+        check_settings(found)
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
-    return {name: setting.value for name, setting in sourced.items()}
+    return found
 
 
 def check_settings(sourced: Mapping[str, Setting]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
+from headrace.archiver.default_names import REPLAY_PREFIX
 from headrace.archiver.group_offsets import committed_offsets
 from headrace.archiver.source import SourceError
 from headrace.archiver.source import TopicPartition as SourcePartition
@@ -39,7 +40,7 @@ class Progress:
 
 def group_of(replay: str) -> str:
     """Return the name of the replay's group, which is its transactional id too."""
-    return f"headrace-replay-{replay}"
+    return f"{REPLAY_PREFIX}{replay}"
 
 
 def read_progress(
