@@ -38,8 +38,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> Parquet on S3 -> replay, proven exact
 	@$(BIN)/python examples/demo.py $(ARGS)
 
+# Tests wait more than they compute: WORKERS processes share them file by file, each with servers of its own.
+WORKERS ?= 3
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 contract: $(VENV)/.installed-dev ## what is asked of an object store: on the fakes, on SeaweedFS, and on LocalStack
 	@localstack/run --install
