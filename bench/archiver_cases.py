@@ -69,7 +69,7 @@ def measure_archiver(kafka: str, events: int, cases: list[Case]) -> list[dict[st
     for case in cases:
         count = case.events(events)
         fill(kafka, case.topic, count, kind=case.kind, partitions=case.partitions, dates=case.dates)
-        bare = measure_bare(kafka, case.topic, count, case.kind, case.partitions)
+        bare = measure_bare(kafka, case.topic, count, case.kind, case.partitions, dates=case.dates)
         place = f"{url}/whole-{case.topic}"
         workers = ("--workers", str(case.workers))
         starting, whole = archive(f"{place}-small", SMALL, *workers), archive(place, case.topic, *workers)
