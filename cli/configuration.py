@@ -44,6 +44,17 @@ class SettingOption(click.Option):
                 return (list(stated.value) if self.multiple else stated.text), ParameterSource.DEFAULT_MAP
         return value, source
 
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return where a value that cannot be used was said: the variable, the file's line, or the flag."""
+        origin = None if ctx is None else ctx.get_parameter_source(str(self.name))
+        if origin is ParameterSource.ENVIRONMENT:
+            return self.setting.variable
+        if origin is ParameterSource.DEFAULT_MAP and ctx is not None:
+            return f"[{self.setting.section}] {self.setting.name} at {self.stated_source(ctx)}"
+        if origin is ParameterSource.COMMANDLINE:
+            return " / ".join(f"'{each}'" for each in self.opts)
+        return super().get_error_hint(ctx)
+
     def stated_source(self, ctx: click.Context) -> str:
         """Return where the file says it: FILE:LINE."""
         return configuration(ctx).stated[self.setting.key].source

@@ -360,3 +360,14 @@ def test_the_verb_that_shows_refuses_what_is_none() -> None:
     """A verb or a flag that is not there is a usage error."""
     assert "there is no verb lagg" in headrace("config", "show", "lagg").output
     assert headrace("config", "show", "lag", "--nonsense").exit_code == 2
+
+
+def test_a_value_that_a_verb_refuses_is_told_by_where_it_was_said(folder: Path) -> None:
+    """A flag by its name, a variable by its own, a line of the file by its number."""
+    servers = ("--kafka", "127.0.0.1:1", "--archive", "s3://b/p")
+    told = headrace("archive", *servers, "--workers", "0").output
+    assert "Invalid value for '--workers': 0 is not in the range" in told
+    told = headrace("archive", *servers, env={"HEADRACE_ARCHIVE_WORKERS": "0"}).output
+    assert "Invalid value for HEADRACE_ARCHIVE_WORKERS: 0 is not in the range" in told
+    (folder / "headrace.toml").write_text("[local]\nkafka_home = '/no/kafka'\n")
+    assert "[local] kafka_home at headrace.toml:2" in headrace("local", "up").output

@@ -128,7 +128,7 @@ def test_every_dependency_has_its_reason() -> None:
 def test_make_help_names_every_target_that_the_readme_uses() -> None:
     """Each `make TARGET` in README and docs is a target that `make help` lists."""
     makefile = (ROOT / "Makefile").read_text()
-    listed = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
-    used = {target for page in PAGES for target in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.MULTILINE)}
+    listed = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    used = {target for page in PAGES for target in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
     assert used
     assert used <= listed
