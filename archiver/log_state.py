@@ -129,6 +129,12 @@ class LogState:
             if topic_id == self.topic_id:
                 yield self.identities[identity]
 
+    @property
+    def moved(self) -> bool:
+        """Whether the log went on to another cluster, and nothing of that is archived yet."""
+        newest = next(self.partitions(), None)
+        return newest is not None and any(gap.reason == "moved" for gap in newest.gaps)
+
     def open_identities(self, topic_id: str) -> list[PartitionState]:
         """Return the identities of a topic id that are not closed."""
         return [state for state in self.identities.values() if state.identity.topic_id == topic_id and not state.closed]
