@@ -3,7 +3,7 @@
 import json
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -31,12 +31,14 @@ OWN_OPTIONS = ("--tail", "--fold", "--json", "--archive")
 class _WithMoved(click.Command):
     """`headrace log moved TOPIC ...` is a verb of its own; a topic that is called `moved` is shown all the same."""
 
+    also: ClassVar[dict[str, click.Command]] = {"moved": moved_command}
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Hand `moved TOPIC` on to its own command."""
-        if args[:1] == ["moved"] and len(args) > 1 and not args[1].startswith(OWN_OPTIONS):
-            return moved_command.make_context(f"{info_name} moved", args[1:], parent, **extra)
+        if args and args[0] in self.also and len(args) > 1 and not args[1].startswith(OWN_OPTIONS):
+            return self.also[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
