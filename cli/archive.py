@@ -25,7 +25,6 @@ from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
 from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.probe import check_store
-from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
 from headrace.archiver.tallies import ARCHIVER_METRICS, Tallies
@@ -36,7 +35,7 @@ from headrace.schemas.catalog import builtin, topic_of
 from .dashboard import DEFAULT_EVERY_S, showing
 from .kafka_settings import kafka_config_option, reading_settings
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
-from .servers import stop_at_signals
+from .servers import open_store, stop_at_signals
 from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
 
 log = logging.getLogger("headrace.archiver")
@@ -167,8 +166,8 @@ def command(
     clock = SystemClock(stop)
     settings_of_kafka = reading_settings(kafka, kafka_config)
     try:
-        store = S3Store(archive_url)
-        check_store(S3Store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
+        store = open_store(archive_url)
+        check_store(open_store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
         metadata = KafkaMetadata(settings_of_kafka)
         present = metadata.topics()
         settings = _settings(present, topics, raw_topics, kafka)
@@ -177,6 +176,7 @@ def command(
             ArchiverConfig(
                 kafka=settings_of_kafka,
                 archive_url=archive_url,
+                s3=store.settings,
                 topics=settings,
                 group=group,
                 # A run that ends leaves the group at once; a lasting one keeps its place over a restart.

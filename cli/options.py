@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
+from .s3_options import s3_options
+
 EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_SERVER = 3
@@ -24,7 +26,7 @@ kafka_option: Decorator = click.option(
     show_envvar=True,
     help="Kafka's bootstrap servers.",
 )
-archive_option: Decorator = click.option(
+_archive_url_option: Decorator = click.option(
     "--archive",
     "archive_url",
     envvar="HEADRACE_ARCHIVE",
@@ -33,6 +35,13 @@ archive_option: Decorator = click.option(
     show_envvar=True,
     help="Where the archive lies. Credentials and endpoint come from the usual AWS_... variables.",
 )
+
+
+def archive_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --archive, handed over as `archive_url`, and how S3 is spoken to: see s3_options.py."""
+    return _archive_url_option(s3_options(command))
+
+
 log_format_option: Decorator = click.option(
     "--log-format",
     type=click.Choice(["human", "json"]),

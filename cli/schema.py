@@ -19,6 +19,7 @@ from headrace.schemas.shapes import own_fields
 
 from .kafka_settings import kafka_extra
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail, kafka_option
+from .s3_options import s3_options
 
 _folder_option = click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="A folder of .avsc files.  [default: headrace's own types]"
@@ -83,6 +84,7 @@ def show(event_type: str, folder: Path | None, form: str | None) -> None:
 )
 @click.option("--kafka", envvar="HEADRACE_KAFKA", metavar="HOST:PORT[,...]", help="Kafka's bootstrap servers.")
 @click.option("--archive", envvar="HEADRACE_ARCHIVE", metavar="s3://BUCKET/PREFIX", help="Where the archive lies.")
+@s3_options
 def check_folder(folder: Path | None, against: str | None, kafka: str | None, archive: str | None) -> None:
     """Check a FOLDER of schemas: its rules, all pairs of versions, and that no release changed.
 
