@@ -8,12 +8,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test contract simulate lint bench chaos soak clean
+.PHONY: help demo test contract simulate lint bench chaos soak image-check sbom audit clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
 	@echo
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "All is installed into $(VENV), and Kafka's jars are kept in ~/.cache/headrace. Options go in ARGS:"
 	@echo '  make demo ARGS="--events 20000 --keep"     make test ARGS="tests/schemas -q"     make demo PYTHON=python3.12'
@@ -38,8 +38,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> Parquet on S3 -> replay, proven exact
 	@$(BIN)/python examples/demo.py $(ARGS)
 
+# Tests wait more than they compute: some processes share all of them file by file, each with servers of its own. What
+# ARGS names runs in one process, and prints as it goes.
+WORKERS ?= 3
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 contract: $(VENV)/.installed-dev ## what is asked of an object store: on the fakes, on SeaweedFS, and on LocalStack
 	@localstack/run --install
@@ -66,5 +69,18 @@ chaos: $(VENV)/.installed-dev ## kill, pause and cut off real archivers for 40 m
 soak: $(VENV)/.installed-dev ## an archiver for 30 minutes with a fault every 10 seconds: do memory, files, threads grow?
 	@PYTHONPATH=tests $(BIN)/python -m chaos --soak --minutes 30 $(ARGS)
 
+# What looks at image, manifests and locks has a virtual environment of its own: none of it is needed to work on headrace.
+$(VENV)-check/.installed: docker/check/requirements.txt
+	@echo "installing what checks the image into $(VENV)-check (once; 520 MB, a Go compiler among them)"
+	@$(PYTHON) -m venv --clear $(VENV)-check
+	@$(VENV)-check/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
+	@touch $@
+
+sbom: $(VENV)-check/.installed ## what headrace consists of, as CycloneDX, into dist/
+	@$(VENV)-check/bin/python docker/check/sbom.py dist
+
+audit: $(VENV)-check/.installed ## look all pins up among known vulnerabilities; 3: the list could not be asked
+	@$(VENV)-check/bin/python docker/check/audit.py --vulnerability-service osv $(ARGS)
+
 clean: ## remove the virtual environments, caches and builds
-	rm -rf $(VENV) localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-check localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

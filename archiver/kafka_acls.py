@@ -66,15 +66,23 @@ _GRANTS = {"producer": _producer, "archiver": _archiver, "replay": _replay, "lag
 
 
 def commands_for(grants: Sequence[Grant], user: str, bootstrap: str) -> list[list[str]]:
-    """Return the words of one kafka-acls.sh command for each grant."""
-    return [[*_COMMAND, bootstrap, "--add", *arguments_of(grant, user)] for grant in grants]
+    """Return the words of the kafka-acls.sh commands that give all grants: one for those with the same operations."""
+    operations: dict[tuple[str, str, bool], list[str]] = {}
+    for grant in grants:
+        operations.setdefault((grant.kind, grant.name, grant.prefixed), []).append(grant.operation)
+    alike: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    for (kind, name, prefixed), allowed in operations.items():
+        words = ["--cluster"] if kind == "cluster" else [f"--{kind}", name]
+        alike.setdefault((tuple(allowed), prefixed), []).extend(words)
+    return [
+        [
+            *(*_COMMAND, bootstrap, "--add", "--allow-principal", user),
+            *(word for operation in allowed for word in ("--operation", operation)),
+            *where,
+            *(["--resource-pattern-type", "prefixed"] if prefixed else []),
+        ]
+        for (allowed, prefixed), where in alike.items()
+    ]
 
 
 _COMMAND = ("kafka-acls.sh", "--bootstrap-server")
-
-
-def arguments_of(grant: Grant, user: str) -> list[str]:
-    """Return how kafka-acls.sh is told of a grant."""
-    where = ["--cluster"] if grant.kind == "cluster" else [f"--{grant.kind}", grant.name]
-    pattern = ["--resource-pattern-type", "prefixed"] if grant.prefixed else []
-    return ["--allow-principal", user, "--operation", grant.operation, *where, *pattern]

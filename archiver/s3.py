@@ -17,9 +17,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .object_store import ObjectInfo, ObjectNotFound, StoreError, StoreUnreachable
+from .object_store import ObjectInfo, ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
 from .s3_errors import EXISTS, NO_ANSWER, code_of, put_error, read_error
 from .s3_settings import S3Settings
+from .s3_versions import NOT_SUPPORTED, data_before_markers, delete_version, list_versions
+from .versions import ObjectVersion
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -61,7 +63,7 @@ class S3Store:
     """Objects under `s3://bucket/prefix`. Thread-safe, as boto3's clients are.
 
     `read_attempts`: how often a read is tried that gets no answer in `read_timeout_s`, or a passing error.
-    `settings`: encryption, the bucket's owner, whom TLS trusts.
+    `settings`: encryption, and the bucket's owner.
     `client_options` go to boto3's client as they are: endpoint_url, aws_access_key_id, region_name, ... ; what is not
     given boto3 finds where it always does (environment, profile, instance role).
     """
@@ -79,8 +81,6 @@ class S3Store:
         self._root = f"{self.prefix}/" if self.prefix else ""
         self.settings = settings or S3Settings()
         self._each = {"Bucket": self.bucket, **self.settings.for_each_request()}
-        if self.settings.ca_bundle is not None:
-            client_options = {"verify": self.settings.ca_bundle, **client_options}
         session = boto3.session.Session()
 
         def client(attempts: int, **own: Any) -> "S3Client":
@@ -215,6 +215,23 @@ class S3Store:
                 self._reader.delete_object(**self._each, Key=self._root + key)
             except (ClientError, *NO_ANSWER) as error:
                 raise self._read_error("deleting", key, error) from error
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """Yield all versions and delete markers under a prefix; see versions.KeepsVersions."""
+        try:
+            yield from list_versions(self._reader, self._each, self._root, prefix)
+        except (ClientError, *NO_ANSWER) as error:
+            if isinstance(error, ClientError) and code_of(error) in NOT_SUPPORTED:
+                raise StoreDenied(f"{self.url}: the store cannot list old versions ({code_of(error)})") from error
+            raise self._read_error("listing versions of", prefix, error) from error
+
+    def delete_versions(self, versions: Iterable[ObjectVersion]) -> None:
+        """Remove versions for good; see versions.KeepsVersions."""
+        for each in data_before_markers(versions):
+            try:
+                delete_version(self._reader, self._each, self._root, each)
+            except (ClientError, *NO_ANSWER) as error:
+                raise self._read_error(f"deleting version {each.version_id} of", each.key, error) from error
 
     def _put_error(self, key: str, error: Exception) -> StoreError:
         return put_error(f"writing {self.url}/{key} at {self.endpoint}", self.bucket, error)

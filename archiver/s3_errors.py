@@ -73,7 +73,11 @@ def read_error(where: str, bucket: str, url: str, error: Exception) -> StoreErro
     """Return what a read or delete of the object at `url` that failed means."""
     known = _known(where, bucket, error)
     if known is not None:
-        if isinstance(known, StoreDenied) and isinstance(error, ClientError) and code_of(error) in {"AccessDenied", "403"}:
+        if (
+            isinstance(known, StoreDenied)
+            and isinstance(error, ClientError)
+            and code_of(error) in {"AccessDenied", "403"}
+        ):
             return StoreDenied(f"{known}; AWS refuses so even what does not exist, if the role lacks s3:ListBucket")
         return known
     if isinstance(error, ClientError):
@@ -92,7 +96,7 @@ def archived(url: str, storage_class: str = "") -> ObjectArchived:
     named = f" ({storage_class})" if storage_class else ""
     return ObjectArchived(
         f"{url} lies in an archive storage class{named} and cannot be read now; nothing is lost. "
-        f"Restore it ({restore}), wait until that is done, and try again"
+        f"Restore it ({restore}), wait until that is done, and try again; or leave its date out"
     )
 
 

@@ -1,11 +1,10 @@
-"""How S3 is spoken to beyond address and credentials: encryption, whose bucket it must be, whom TLS trusts.
+"""How S3 is spoken to beyond address and credentials: encryption, and whose bucket it must be.
 
 One frozen value, made in cli/ and handed to each worker. What is not set is left to the bucket's defaults.
 """
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 SSE_KINDS = ("AES256", "aws:kms", "aws:kms:dsse")
@@ -18,13 +17,11 @@ class S3Settings:
     sse: what each object is encrypted with: AES256 is S3's own key (SSE-S3), aws:kms a key of KMS.
     sse_kms_key_id: that key's id, ARN or alias; None is the account's default one.
     bucket_owner: the account, 12 digits, that the bucket must belong to; the store refuses every request otherwise.
-    ca_bundle: a PEM file of the certificates to trust, instead of the usual ones.
     """
 
     sse: str | None = None
     sse_kms_key_id: str | None = None
     bucket_owner: str | None = None
-    ca_bundle: str | None = None
 
     def __post_init__(self) -> None:
         if self.sse is not None and self.sse not in SSE_KINDS:
@@ -33,8 +30,6 @@ class S3Settings:
             raise ValueError("a KMS key was named, and it is not used unless the encryption is aws:kms; set both")
         if self.bucket_owner is not None and not re.fullmatch(r"[0-9]{12}", self.bucket_owner):
             raise ValueError(f"bucket owner {self.bucket_owner!r} is no AWS account id, which has 12 digits")
-        if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
-            raise ValueError(f"the CA bundle {self.ca_bundle!r} is not there; name a PEM file")
 
     def for_each_request(self) -> dict[str, Any]:
         """Return what goes along with every request."""

@@ -10,47 +10,27 @@ from typing import Any, NoReturn
 
 import click
 
+from .configuration import setting_option, tell_aws
 from .s3_options import s3_options
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_SERVER = 3
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-kafka_option: Decorator = click.option(
-    "--kafka",
-    envvar="HEADRACE_KAFKA",
-    metavar="HOST:PORT[,...]",
-    required=True,
-    show_envvar=True,
-    help="Kafka's bootstrap servers.",
-)
-_archive_url_option: Decorator = click.option(
-    "--archive",
-    "archive_url",
-    envvar="HEADRACE_ARCHIVE",
-    metavar="s3://BUCKET/PREFIX",
-    required=True,
-    show_envvar=True,
-    help="Where the archive lies. Credentials and endpoint come from the usual AWS_... variables.",
-)
+def _with_store(context: click.Context, _option: click.Parameter, value: str) -> str:
+    tell_aws(context)
+    return value
+
+
+kafka_option = setting_option("kafka.servers", required=True)
+_url_option = setting_option("store.url", required=True, callback=_with_store)
+log_format_option = setting_option("log.format")
 
 
 def archive_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --archive, handed over as `archive_url`, and how S3 is spoken to: see s3_options.py."""
-    return _archive_url_option(s3_options(command))
-
-
-log_format_option: Decorator = click.option(
-    "--log-format",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    envvar="HEADRACE_LOG_FORMAT",
-    show_envvar=True,
-    help="How it logs on standard error: json is an object a line.",
-)
+    return _url_option(s3_options(command))
 
 
 def fail(message: str, code: int) -> NoReturn:

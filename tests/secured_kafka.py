@@ -4,7 +4,9 @@ Three listeners: one in plain text whose (anonymous) user is the administrator; 
 client certificates. The certificate is made out to `localhost` alone, so that 127.0.0.1 is a wrong host name.
 """
 
+import os
 import random
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,11 @@ from servers import Servers
 
 from headrace.archiver.kafka_acls import ROLES, Grant
 from headrace.local import java, ports
+from headrace.local.jars import fetch, read_lock
 from headrace.local.kafka import KafkaPorts, KafkaServer
+from headrace.local.places import default_cache
+
+LOCK = Path(__file__).with_name("kafka_tools.lock")
 
 START_TIMEOUT_S = 240.0
 _SETTINGS = """
@@ -76,10 +82,13 @@ def _openssl(*arguments: str | Path) -> None:
 
 
 class SecuredKafka:
-    """A running broker: addresses, the environment of each role, grants."""
+    """A running broker: addresses, the environment of each role, grants. `jars`: Kafka's own."""
 
-    def __init__(self, folder: Path, listen: Sequence[int], certificates: Certificates) -> None:
+    def __init__(
+        self, folder: Path, listen: Sequence[int], certificates: Certificates, jars: Sequence[Path] = ()
+    ) -> None:
         self.folder = folder
+        self._jars = tuple(jars)
         self.plain, self.scram, self.mtls = (f"{host}:{port}" for host, port in zip(
             ("127.0.0.1", "localhost", "localhost"), listen, strict=True))  # fmt: skip
         self.scram_by_address = f"127.0.0.1:{listen[1]}"
@@ -136,6 +145,40 @@ class SecuredKafka:
         for future in self.admin.create_acls([_binding(each, user) for each in grants]).values():
             future.result(timeout=120)
 
+    def run_acls(self, command: str) -> str:
+        """Run a printed kafka-acls.sh command by the class of Kafka that the script starts; return what it said.
+
+        The script is in Kafka's distribution only, which is not on Maven Central; the class is.
+        """
+        script, *words = shlex.split(command)
+        assert script == "kafka-acls.sh"
+        tools = fetch(default_cache(os.environ), lambda _: None, jars=read_lock(LOCK.read_text()), what="Kafka's tools")
+        classes = ":".join(map(str, (*tools, *self._jars)))
+        java_command = [str(java.find(None, {})), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classes]
+        done = subprocess.run(
+            [*java_command, "org.apache.kafka.tools.AclCommand", *words],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def granted_to(self, user: str) -> set[Grant]:
+        """Return what the broker says a user is allowed."""
+        any_name: Any = None
+        anything = AclBindingFilter(
+            *(ResourceType.ANY, any_name, ResourcePatternType.ANY, user, any_name),
+            *(AclOperation.ANY, AclPermissionType.ANY),
+        )
+        operations = {operation: name for name, operation in _OPERATIONS.items()}
+        kinds = {kind: name for name, kind in _KINDS.items()}
+        return {
+            Grant(
+                *(operations[each.operation], kinds[each.restype], each.name),
+                each.resource_pattern_type == ResourcePatternType.PREFIXED,
+            )
+            for each in self.admin.describe_acls(anything).result(timeout=120)
+        }
+
     def revoke(self, user: str, topic: str) -> None:
         """Take all that a user is allowed on a topic."""
         any_host: Any = None
@@ -184,11 +227,12 @@ def secured_kafka(folder: Path, servers: Servers) -> Iterator[SecuredKafka]:
         format_options=[word for user in users for word in ("--add-scram", user)],
     )
     try:
-        server.start(java.find(None, {}), servers.instance._jars(lambda _: None))
+        jars = servers.instance._jars(lambda _: None)
+        server.start(java.find(None, {}), jars)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (server.ready(5.0) and server.gives_producer_ids()):
             assert server.process.pid is not None, server.why_dead()
             assert time.monotonic() < deadline, server.why_dead()
-        yield SecuredKafka(folder, (plain, scram, mtls), certificates)
+        yield SecuredKafka(folder, (plain, scram, mtls), certificates, jars)
     finally:
         server.process.stop(15.0)

@@ -7,7 +7,7 @@ import pytest
 
 from house.tree import ROOT, name, texts
 
-LOCKS = sorted([*(ROOT / "requirements").glob("*.txt"), *(ROOT / "localstack").glob("*.txt")])
+LOCKS = sorted(path for folder in ("requirements", "localstack", "docker") for path in (ROOT / folder).rglob("*.txt"))
 PINNED = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z0-9,_-]+\])?==[^\s;]+( ; [^\\]+)? \\$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 # Home folders, and the places where build machines keep their work. No file of a project can mean one of them.
@@ -33,7 +33,7 @@ def test_a_lock_mentions_no_address(lock: Path) -> None:
 
 def test_there_are_locks() -> None:
     """The rules above had something to look at."""
-    assert {name(lock) for lock in LOCKS} >= {"requirements/all.txt", "requirements/dev.txt"}
+    assert {name(lock) for lock in LOCKS} >= {"requirements/all.txt", "requirements/dev.txt", "docker/requirements.txt"}
 
 
 def test_no_file_names_a_folder_of_some_machine() -> None:

@@ -1,10 +1,13 @@
 """The wheel that people install, built as a package index would: from the sdist, in a folder of its own."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -27,24 +30,52 @@ print(json.dumps({"imported": modules, "bare": bare}))
 """
 
 
-def build(target: str, source: Path, into: Path) -> Path:
+def build(target: str, source: Path, into: Path, **variables: str) -> Path:
     """Build an sdist or a wheel of the project in `source`; return its file."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    env = {**os.environ, **variables}
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     (built,) = into.iterdir()
     return built
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built from the sdist alone."""
-    folder = tmp_path_factory.mktemp("wheel")
-    sdist = build("sdist", ROOT, folder / "sdist")
-    with tarfile.open(sdist) as packed:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", ROOT, folder / "packed")) as packed:
         packed.extractall(folder / "source", filter="data")
     (source,) = (folder / "source").iterdir()
-    return zipfile.ZipFile(build("wheel", source, folder / "wheel"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built from the sdist alone."""
+    return zipfile.ZipFile(build("wheel", source, tmp_path_factory.mktemp("wheel") / "dist"))
+
+
+def test_wheel_is_the_same_byte_for_byte_wherever_it_is_built(
+    wheel: zipfile.ZipFile, source: Path, tmp_path: Path
+) -> None:
+    """Files written at another time, with other rights, built in another time zone: the wheel has the same SHA-256."""
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(source, copy, copy_function=shutil.copyfile)
+    for path in copy.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    again = build("wheel", copy, tmp_path / "dist", TZ="Pacific/Auckland", PYTHONHASHSEED="7")
+    assert wheel.filename is not None
+    assert sha256(again.read_bytes()).hexdigest() == sha256(Path(wheel.filename).read_bytes()).hexdigest()
+
+
+def test_wheel_brings_its_licence(wheel: zipfile.ZipFile) -> None:
+    """The licence's text and its SPDX name are in the wheel."""
+    (text,) = [each for each in wheel.namelist() if each.endswith(".dist-info/licenses/LICENSE")]
+    assert wheel.read(text) == (ROOT / "LICENSE").read_bytes()
+    (metadata,) = [each for each in wheel.namelist() if each.endswith(".dist-info/METADATA")]
+    assert "\nLicense-Expression: Apache-2.0\n" in wheel.read(metadata).decode()
 
 
 def test_wheel_through_sdist_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> None:

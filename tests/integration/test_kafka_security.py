@@ -13,7 +13,7 @@ from servers import Servers
 from verb_running import started
 from worker_slots import wait_until
 
-from headrace.archiver.kafka_acls import ROLES, grants_of
+from headrace.archiver.kafka_acls import ROLES, Role, grants_of
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.source import SourceError
 
@@ -30,10 +30,22 @@ def kafka(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         broker.new_topic("headrace.audit")
         for topic in ("pin", "pin_again", "other"):
             broker.new_topic(topic)
-        for role in ROLES:
-            topic = "pin_again" if role == "replay" else "pin"
-            broker.grant(grants_of(role, [topic], GROUP), f"User:{role}")
+        commands = [each for role in ROLES for each in printed_acls(role, broker.plain)]
+        with ThreadPoolExecutor(2) as pool:  # a Java virtual machine each
+            list(pool.map(broker.run_acls, commands))
         yield broker
+
+
+def topic_for(role: str) -> str:
+    return "pin_again" if role == "replay" else "pin"
+
+
+def printed_acls(role: str, bootstrap: str) -> list[str]:
+    """The commands that `headrace kafka acls` prints for a role, as an administrator would paste them."""
+    arguments = ["--role", role, "--topic", topic_for(role), "--group", GROUP, "--kafka", bootstrap]
+    printed = run_headrace(["kafka", "acls", *arguments], {})
+    assert printed.code == 0, printed.output
+    return printed.stdout.splitlines()
 
 
 @pytest.fixture
@@ -41,6 +53,12 @@ def archive(servers: Servers) -> Archive:
     found = Archive(servers)
     found.group = GROUP
     return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_printed_commands_give_what_the_role_needs(kafka: SecuredKafka, role: Role) -> None:
+    """Kafka's own AclCommand takes each printed command, and the broker then has the role's grants and no others."""
+    assert kafka.granted_to(f"User:{role}") == set(grants_of(role, [topic_for(role)], GROUP))
 
 
 def test_each_role_does_its_work(kafka: SecuredKafka, archive: Archive) -> None:
