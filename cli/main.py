@@ -37,6 +37,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Check a topic's log, objects, digests and gaps."),
     "checkpoint": ("checkpoint", "Name positions in the archive; list and show them."),
     "compact": ("compact", "Put many small files of a date into few."),
+    "erase": ("erase", "Take a person's rows out of the archive for good."),
+    "expire": ("expire", "Take old dates out of the archive."),
     "gc": ("gc", "Show what no commit names any more, and remove it."),
 }
 

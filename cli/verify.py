@@ -23,6 +23,7 @@ from .progress import RecordProgress
 from .servers import open_store, reported_errors
 
 LEFTOVERS_SHOWN = 5
+REMOVED_SHOWN = 20
 
 
 @click.command(name="verify")
@@ -165,6 +166,10 @@ def _head(text: str | None) -> tuple[int, str] | None:
 def _show(report: VerifyReport) -> None:
     for identity, gap in report.gaps:
         click.echo(gap_text(report.topic, identity, gap))
+    for each in report.removed[:REMOVED_SHOWN]:
+        click.echo(each.text(report.topic))
+    if len(report.removed) > REMOVED_SHOWN:
+        click.echo(f"and {len(report.removed) - REMOVED_SHOWN} more that --json names")
     if report.unreferenced:
         size = sum(info.size for info in report.unreferenced)
         count = len(report.unreferenced)
@@ -180,6 +185,12 @@ def _show(report: VerifyReport) -> None:
     if report.kafka is not None:
         checked += f", {report.kafka.records:,} compared with Kafka and equal"
     if report.ok:
-        click.echo(f"{report.topic}: fine. {checked}; {len(report.gaps)} gaps; head {report.snapshot}")
+        removed = _removed_text(report)
+        click.echo(f"{report.topic}: fine. {checked}; {len(report.gaps)} gaps{removed}; head {report.snapshot}")
     else:
         click.echo(f"{report.topic}: {len(report.findings)} things are wrong. {checked}; head {report.snapshot}")
+
+
+def _removed_text(report: VerifyReport) -> str:
+    counts = {what: sum(each.rows for each in report.removed if each.what == what) for what in ("erased", "expired")}
+    return "".join(f"; {rows:,} records {what}" for what, rows in counts.items() if rows)

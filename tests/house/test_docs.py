@@ -46,6 +46,8 @@ def complaint(line: str) -> str | None:
                 return f"no option {word}"
         elif command.context_settings.get("ignore_unknown_options"):
             command = root.get_command(click.Context(root), word) or command  # `config show VERB ITS FLAGS`
+        elif word in (also := getattr(command, "also", {})):
+            command = also[word]  # `log moved TOPIC` beside `log TOPIC`
         elif isinstance(command, click.Group):
             verb = command.get_command(click.Context(command), word)
             if verb is None:
