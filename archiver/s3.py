@@ -24,6 +24,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from .object_key import Prefix
 from .object_store import (
     ObjectInfo,
     ObjectNotFound,
@@ -88,7 +89,7 @@ class S3Store:
         **client_options: Any,
     ) -> None:
         self.bucket, self.prefix = parse_url(url)
-        self._root = f"{self.prefix}/" if self.prefix else ""
+        self._root: str = Prefix(f"{self.prefix}/" if self.prefix else "")
         session = boto3.session.Session()
 
         def client(attempts: int) -> "S3Client":
