@@ -37,8 +37,8 @@ def sent() -> Any:
     def refuse(request: Any, **_: Any) -> None:
         raise _Sent(urlsplit(request.url).path)
 
-    options: dict[str, Any] = {"endpoint_url": "http://127.0.0.1:1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    store = S3Store("s3://bucket/pre/fix", region_name="us-east-1", **options)
+    keys: dict[str, Any] = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
+    store = S3Store("s3://bucket/pre/fix", endpoint_url="http://127.0.0.1:1", **keys)
     for client in (store._reader, store._writer):
         client.meta.events.register("before-send.s3", refuse)
 
