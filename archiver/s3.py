@@ -17,6 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .object_key import Prefix
 from .object_store import ObjectInfo, ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
 from .s3_errors import EXISTS, NO_ANSWER, code_of, put_error, read_error
 from .s3_settings import S3Settings
@@ -78,7 +79,7 @@ class S3Store:
         **client_options: Any,
     ) -> None:
         self.bucket, self.prefix = parse_url(url)
-        self._root = f"{self.prefix}/" if self.prefix else ""
+        self._root: str = Prefix(f"{self.prefix}/" if self.prefix else "")
         self.settings = settings or S3Settings()
         self._each = {"Bucket": self.bucket, **self.settings.for_each_request()}
         session = boto3.session.Session()

@@ -17,6 +17,7 @@ from headrace.archiver.intents import IntentUnknown
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.named_checkpoint import CheckpointCorrupt, CheckpointRefused
+from headrace.archiver.object_key import KeyRefused
 from headrace.archiver.object_store import StoreError
 from headrace.archiver.parquet_file import FileCorrupt
 from headrace.archiver.s3 import S3Store
@@ -31,7 +32,7 @@ LOOK_TIMEOUT_S = 5.0
 LOOK_ATTEMPTS = 2
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
+    ((KeyRefused, RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
     (
         (ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation, CheckpointCorrupt, FileCorrupt),
         EXIT_WRONG,

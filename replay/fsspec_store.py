@@ -6,6 +6,7 @@ Read only: an archive is written through archiver/s3.py alone, whose conditional
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+from headrace.archiver.object_key import checked_key
 from headrace.archiver.object_store import (
     ObjectInfo,
     ObjectNotFound,
@@ -41,17 +42,21 @@ class FsspecStore:
         """Where this is."""
         return self._url
 
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{checked_key(self.url, key)}"
+
     def get(self, key: str) -> bytes:
         """Return the whole object."""
+        path = self._path(key)
         try:
-            body: bytes = self._files.cat_file(f"{self._root}/{key}")
+            body: bytes = self._files.cat_file(path)
         except Exception as error:  # noqa: BLE001 - each filesystem has errors of its own; all are told apart below
             self._refuse("reading", key, error)
         return body
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return at most the last `length` bytes."""
-        path = f"{self._root}/{key}"
+        path = self._path(key)
         try:
             size = int(self._files.size(path))
             body: bytes = self._files.cat_file(path, start=max(0, size - length), end=size)
@@ -61,14 +66,15 @@ class FsspecStore:
 
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
+        path = self._path(key)
         try:
-            return int(self._files.size(f"{self._root}/{key}"))
+            return int(self._files.size(path))
         except Exception as error:  # noqa: BLE001 - as above
             self._refuse("asking for the size of", key, error)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield all objects whose key begins with `prefix`, in key order."""
-        folder = f"{self._root}/{prefix}".rpartition("/")[0]
+        folder = self._path(prefix).rpartition("/")[0]
         try:
             found: dict[str, dict[str, Any]] = self._files.find(folder, detail=True)
         except FileNotFoundError:

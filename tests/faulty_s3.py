@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -78,7 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(403, "InvalidAccessKeyId")
         if bucket == "none":
             return self._error(404, "NoSuchBucket")
-        return getattr(self, f"_{self.command.lower()}")()
+        answer: Callable[[], None] = getattr(self, f"_{self.command.lower()}")
+        return answer()
 
     # Writing.
 
