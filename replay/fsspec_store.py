@@ -15,6 +15,7 @@ from headrace.archiver.object_store import (
     StoreMissing,
     StoreUnreachable,
 )
+from headrace.archiver.s3_errors import ARCHIVED, archived
 
 from .errors import RequestRefused
 
@@ -104,5 +105,7 @@ class FsspecStore:
                 raise StoreMissing(f"{where}: {error}") from error
             raise ObjectNotFound(f"{self.url}/{key} does not exist") from error
         if isinstance(error, PermissionError):
+            if ARCHIVED in f"{error} {error.__cause__}":
+                raise archived(f"{self.url}/{key}") from error
             raise StoreDenied(f"{where}: access denied ({error}); check the credentials and their rights") from error
         raise StoreUnreachable(f"{where}: {type(error).__name__}: {error}; is the address right and the store up?")
