@@ -253,12 +253,13 @@ def test_what_is_escaped_is_harmless_and_in_json_the_same(text: str) -> None:
 @given(ANYTHING)
 def test_a_guarded_stream_passes_our_colours_and_nothing_else(text: str) -> None:
     """Colours of our own words and a line of progress pass; the same written in the middle of a name does no more."""
-    into = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+    raw = io.BytesIO()
+    into = io.TextIOWrapper(raw, encoding="utf-8", newline="")
     stream = GuardedStream(cast("Any", into))
     stream.write(click.style("fine", fg="green") + text)
     stream.write("\r\x1b[K3 events")
     into.flush()
-    written = cast("io.BytesIO", into.buffer).getvalue().decode()
+    written = raw.getvalue().decode()
     assert written.startswith("\x1b[32mfine\x1b[0m")
     assert written.endswith("\r\x1b[K3 events")
     left = re.sub(r"\x1b\[(0|1|2|3[1-6])m", "", written.removesuffix("\r\x1b[K3 events"))
