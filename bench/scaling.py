@@ -1,8 +1,8 @@
 """`python bench/scaling.py`: what a second worker gains, in turns with one worker, over the same topic.
 
-Whole `headrace archive --until-idle` runs; what starting, joining and ending take is measured with a hundred records and
-taken off. Broker and store are on the same cores, and their CPU is shown beside the workers': where the cores are full,
-the gain by the clock ends there, and CPU a record says what a worker on a core of its own would do.
+Whole `headrace archive --until-idle` runs; what starting, joining and ending take is measured with a hundred records
+and taken off. Broker and store are on the same cores, and their CPU is shown beside the workers': where the cores are
+full, the gain by the clock ends there, and CPU a record says what a worker on a core of its own would do.
 """
 
 import argparse
