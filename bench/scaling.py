@@ -1,8 +1,8 @@
 """`python bench/scaling.py`: what a second worker gains, in turns with one worker, over the same topic.
 
-Whole `headrace archive --until-idle` runs; what starting, joining and ending take is measured with a hundred records
-and taken off. Broker and store are on the same cores, and their CPU is shown beside the workers': where the cores are
-full, the gain by the clock ends there, and CPU a record says what a worker on a core of its own would do.
+Whole `headrace archive --until-idle` runs over a topic and over a third of it. The difference of the two is what counts:
+starting, sharing out the partitions and ending take seconds that are the same for both. Broker and store are on
+the same cores, and their CPU is shown beside the workers': where the cores are full, the gain by the clock ends there.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from archive_whole import archive, checked
 
 from headrace.local import Instance
 
-SMALL = 100
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,7 +32,7 @@ def cpu_s(pids: list[int]) -> float:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench/scaling.py", description=__doc__)
-    parser.add_argument("--events", type=int, default=4_000_000)
+    parser.add_argument("--events", type=int, default=9_000_000)
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -44,23 +43,28 @@ def main() -> int:
             instance.up()
             os.environ.update(instance.env())
             kafka, url = instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/scaling"
-            fill(kafka, "small", SMALL, partitions=arguments.partitions)
-            fill(kafka, "scaling", arguments.events, partitions=arguments.partitions)
+            counts = {"third": arguments.events // 3, "all": arguments.events}
+            for topic, count in counts.items():
+                fill(kafka, topic, count, partitions=arguments.partitions)
+            rows = counts["all"] - counts["third"]
             servers = [pid for pid in (instance.kafka_pid, instance.s3_pid) if pid]
             for number in range(arguments.rounds):
-                rates, cpus = {}, {}
+                rates: dict[int, float] = {}
+                cpus: dict[int, float] = {}
                 for workers in (1, 2):
-                    more, place = ("--workers", str(workers)), f"{url}/{number}-{workers}"
-                    starting, theirs = archive(f"{place}-small", "small", *more), cpu_s(servers)
-                    run, theirs = archive(place, "scaling", *more), cpu_s(servers) - theirs
-                    checked(place, "scaling", arguments.events)
-                    wall = run.wall_s - starting.wall_s
-                    rates[workers] = arguments.events / wall
-                    cpus[workers] = (run.cpu_s - starting.cpu_s) * 1e6 / arguments.events
-                    busy = (run.cpu_s - starting.cpu_s + theirs) / wall
+                    runs = {}
+                    for topic, count in counts.items():
+                        place, before = f"{url}/{number}-{workers}", cpu_s(servers)
+                        runs[topic] = archive(place, topic, "--workers", str(workers)), cpu_s(servers) - before
+                        checked(place, topic, count)
+                    (third, servers_third), (whole, servers_all) = runs.values()
+                    wall, cpu = whole.wall_s - third.wall_s, whole.cpu_s - third.cpu_s
+                    theirs = servers_all - servers_third
+                    rates[workers], cpus[workers] = rows / wall, cpu * 1e6 / rows
                     print(
                         f"{workers} worker(s): {rates[workers]:,.0f} rows/s, {cpus[workers]:.2f} us of CPU a row, "
-                        f"broker and store {theirs * 1e6 / arguments.events:.2f} us, {busy:.2f} cores busy with it",
+                        f"broker and store {theirs * 1e6 / rows:.2f} us, {(cpu + theirs) / wall:.2f} cores busy; "
+                        f"whole runs {third.wall_s:.1f} and {whole.wall_s:.1f} s",
                         flush=True,
                     )
                 gains.append(rates[2] / rates[1])
