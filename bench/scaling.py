@@ -1,6 +1,6 @@
 """`python bench/scaling.py`: what a second worker gains, in turns with one worker, over the same topic.
 
-Whole `headrace archive --until-idle` runs over a topic and over a third of it. The difference of the two is what counts:
+Whole `headrace archive --until-idle` runs over a topic and over a third of it. Their difference is what counts:
 starting, sharing out the partitions and ending take seconds that are the same for both. Broker and store are on
 the same cores, and their CPU is shown beside the workers': where the cores are full, the gain by the clock ends there.
 """
