@@ -15,6 +15,7 @@ from random import SystemRandom
 import pytest
 from archiving import Archive
 from confined import SHELLS, Image, empty_root, tree_image
+from confluent_kafka.admin import AdminClient
 from house.tree import ROOT
 from kafka_changes import numbered, produce
 from scraping import get
@@ -99,10 +100,14 @@ def test_archive_replay_exporter_and_lag_do_their_work(image: Image, archive: Ar
     Then replay, lag and the exporter do what they are for.
     """
     stage, port = stages()["headrace"], choose(1, SystemRandom())[0]
+    env = {**archive.env, "HEADRACE_KAFKA_SESSION_TIMEOUT_MS": "45000"}  # as in Kubernetes
     words = [*image.headrace, *on_port(stage.words("CMD"), port)]
-    with lasting(image, archive.env, [*words, "--raw", topic, "--group", archive.group, "--instance", "pod-0",
+    with lasting(image, env, [*words, "--raw", topic, "--group", archive.group, "--instance", "pod-0",
                                       "--flush-interval", "0.5"]) as (process, said):  # fmt: skip
         wait_until(lambda: any("log/" in key for key in archive.objects()), "a commit")
+        group = AdminClient({"bootstrap.servers": archive.servers.kafka}).describe_consumer_groups([archive.group])
+        (member,) = group[archive.group].result(timeout=60).members
+        assert member.group_instance_id == "headrace-pod-0-0"
         healthy = run(image, archive, *on_port(stage.health_check(), port))
         assert healthy.returncode == 0, healthy.stderr
         begun = time.monotonic()
@@ -110,6 +115,7 @@ def test_archive_replay_exporter_and_lag_do_their_work(image: Image, archive: Ar
         process.wait(WAIT_S)
         print(f"SIGTERM to the end: {time.monotonic() - begun:.2f} s")
         assert process.returncode == 0, said.lines
+    assert not [line for line in said.lines if "WARN" in line or "ERROR" in line]
     gone = run(image, archive, *on_port(stage.health_check(), port))
     assert gone.returncode != 0
     replayed = run(
