@@ -38,8 +38,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> Parquet on S3 -> replay, proven exact
 	@$(BIN)/python examples/demo.py $(ARGS)
 
+# Tests wait more than they compute: some processes share all of them file by file, each with servers of its own. What
+# ARGS names runs in one process, and prints as it goes.
+WORKERS ?= 3
 test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 contract: $(VENV)/.installed-dev ## what is asked of an object store: on the fakes, on SeaweedFS, and on LocalStack
 	@localstack/run --install

@@ -1,8 +1,9 @@
 """Named points in the archiver's path at which tests kill or pause it, to prove that no step between loses or doubles.
 
 `FAILPOINTS` are those that each flush passes, in their order; `UPKEEP_FAILPOINTS` those of folds and seals, which come
-now and then; `COMPACT_FAILPOINTS` those of `headrace compact`, `RETRY_FAILPOINTS` those of `headrace quarantine retry`.
-In production every hit is a no-op.
+now and then; `COMPACT_FAILPOINTS` those of `headrace compact`, `RETRY_FAILPOINTS` those of `headrace quarantine retry`,
+`ERASE_FAILPOINTS` and `EXPIRE_FAILPOINTS` those of `headrace erase` and `headrace expire`. In production every hit is a
+no-op.
 """
 
 import os
@@ -27,6 +28,8 @@ UPKEEP_FAILPOINTS = ("before-fold", "after-fold", "before-seal", "after-seal", "
 REWRITE_STEPS = ("built", "intent", "uploaded", "before-rewrite", "after-rewrite", "removed")
 COMPACT_FAILPOINTS = tuple(f"compact-{step}" for step in REWRITE_STEPS)
 RETRY_FAILPOINTS = tuple(f"retry-{step}" for step in REWRITE_STEPS)
+ERASE_FAILPOINTS = tuple(f"erase-{step}" for step in REWRITE_STEPS)
+EXPIRE_FAILPOINTS = ("expire-before-entry", "expire-after-entry", "expire-removed")
 
 Failpoint = Callable[[str], None]
 
@@ -41,7 +44,8 @@ def signal_at(point: str, hits: int, number: int = signal.SIGKILL) -> Failpoint:
     SIGKILL ends it there, SIGSTOP makes it a zombie that wakes when somebody sends SIGCONT. Raises ValueError for a
     point that does not exist, so that a misspelt test fails instead of passing.
     """
-    known = (*FAILPOINTS, *UPKEEP_FAILPOINTS, *COMPACT_FAILPOINTS, *RETRY_FAILPOINTS)
+    rewrites = (*COMPACT_FAILPOINTS, *RETRY_FAILPOINTS, *ERASE_FAILPOINTS, *EXPIRE_FAILPOINTS)
+    known = (*FAILPOINTS, *UPKEEP_FAILPOINTS, *rewrites)
     if point not in known:
         raise ValueError(f"no failpoint {point!r}; there are: {', '.join(known)}")
     left = hits

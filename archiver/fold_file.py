@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .file_columns import FILE_SCHEMA, FileColumns, feed_of
-from .log_entries import Gap
+from .log_entries import READER_VERSION, Gap
+from .log_removals import Removal
 from .log_state import Identity, Intent, LogState, PartitionState, Seal
 
 FOLD_FORMAT = 1
@@ -48,7 +49,8 @@ class Fold:
     def _fields(self) -> dict[str, Any]:
         removed = self.columns.removed
         return {
-            "format": FOLD_FORMAT,
+            # What the entries need of a reader, the fold needs too: an older one reads on in the entries, and says so.
+            "format": max(FOLD_FORMAT, int(self.summary.get("min_reader", FOLD_FORMAT))),
             "topic": self.topic,
             "seq": self.seq,
             "head_sha256": self.head_sha256,
@@ -94,7 +96,7 @@ def fold_key(topic: str, seq: int) -> str:
 
 def fold_of(state: LogState, columns: FileColumns, begin: tuple[int, str]) -> Fold:
     """Fold a state at a full thousand; `begin` is (seq, SHA-256) of the entry before the thousand."""
-    summary = {
+    summary: dict[str, Any] = {
         "cluster_id": state.cluster_id,
         "topic_id": state.topic_id,
         "partitions": [_partition_json(each) for _, each in sorted(state.identities.items())],
@@ -108,6 +110,10 @@ def fold_of(state: LogState, columns: FileColumns, begin: tuple[int, str]) -> Fo
         },
         "dates": {dt: list(rows) for dt, rows in state.dates.items()},
     }
+    if state.min_reader > FOLD_FORMAT:
+        summary["min_reader"] = state.min_reader
+        summary["removals"] = [each.as_list() for each in state.removals]
+        summary["expired"] = state.expired
     return Fold(state.topic, state.seq, state.head_sha256, *begin, summary, columns)
 
 
@@ -126,8 +132,8 @@ def read_fold(body: bytes) -> Fold:
             if text is None:
                 raise FoldUnusable("it has no headrace-fold in its footer")
             fields = json.loads(text)
-            if fields["format"] != FOLD_FORMAT:
-                raise FoldUnusable(f"its format is {fields['format']!r}, and this version reads {FOLD_FORMAT}")
+            if not FOLD_FORMAT <= fields["format"] <= READER_VERSION:
+                raise FoldUnusable(f"its format is {fields['format']!r}, and this version reads up to {READER_VERSION}")
             stated = fields.pop("digest")
             table = file.read(use_threads=False).select(FILE_SCHEMA.names).cast(FILE_SCHEMA).combine_chunks()
         batches = table.to_batches()
@@ -202,5 +208,8 @@ def _state(fold: Fold) -> LogState:
         for entry_id, of in summary["intents"].items()
     }
     state.dates = {str(dt): (int(rows), int(late)) for dt, (rows, late) in summary["dates"].items()}
+    state.min_reader = int(summary.get("min_reader", FOLD_FORMAT))
+    state.removals = [Removal.from_list(row) for row in summary.get("removals", ())]
+    state.expired = {str(dt): int(seq) for dt, seq in summary.get("expired", {}).items()}
     state.begin = (fold.seq, fold.head_sha256)
     return state

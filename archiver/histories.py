@@ -22,7 +22,8 @@ def refuse_other_cluster(state: LogState, cluster_id: str, url: str) -> None:
     if state.cluster_id and state.cluster_id != cluster_id:
         raise ArchiveRefused(
             f"the log of {state.topic} in {url} belongs to Kafka cluster {state.cluster_id}; this is {cluster_id}. "
-            "Archive to another prefix, or use the cluster that it was begun with."
+            "Archive to another prefix, or use the cluster that it was begun with. If the topic went on here, say so "
+            f"by `headrace log moved {state.topic}`."
         )
 
 

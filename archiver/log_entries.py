@@ -11,13 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from headrace import __version__
+
 FORMAT_VERSION = 1
-READER_VERSION = 1
+READER_VERSION = 2
+READER_OF_KIND = {"erase": 2, "expire": 2, "moved": 2}
+"""The reader version that a kind of entry needs: an older one would take rows that are gone for never written."""
+RELEASE_OF_READER = {2: "0.1.0"}
+"""The first release with a reader version above 1, for the message of a reader that is too old."""
 NO_SHA256 = "0" * 64  # prev_sha256 of a log's first entry
 
-EntryKind = Literal["commit", "seal", "rewrite", "intent", "expire", "moved"]
+EntryKind = Literal["commit", "seal", "rewrite", "intent", "expire", "moved", "erase"]
 FileKind = Literal["data", "quarantine"]
-KINDS: tuple[EntryKind, ...] = ("commit", "seal", "rewrite", "intent", "expire", "moved")
+KINDS: tuple[EntryKind, ...] = ("commit", "seal", "rewrite", "intent", "expire", "moved", "erase")
 
 
 class LogCorrupt(Exception):
@@ -131,8 +137,8 @@ class Entry:
     """One log entry. `details` holds what only some kinds have: see the format document.
 
     commit: topic_id, spans, files, settings.  seal: dt, ends.  intent: adds (keys).
-    rewrite: intent (its entry_id), removes (keys), files, decodes.  expire: removes (keys), reason.
-    moved: from_cluster_id.
+    rewrite: intent (its entry_id), removes (keys), files, decodes.  expire: removes (keys), rows, dates, before.
+    erase: intent, removes, files, erased, erasure, condition_hmac, why, who.  moved: spans, from_cluster_id, why.
     """
 
     kind: EntryKind
@@ -148,6 +154,7 @@ class Entry:
     seq: int = 0
     prev_sha256: str = NO_SHA256
     min_reader: int = 1
+    min_headrace: str = ""
 
     @property
     def quarantined(self) -> int:
@@ -165,8 +172,10 @@ class Entry:
         return sum(file.bytes for file in self.files)
 
     def at_slot(self, seq: int, prev_sha256: str) -> "Entry":
-        """Return this entry placed in a slot of the log."""
-        return replace(self, seq=seq, prev_sha256=prev_sha256)
+        """Return this entry placed in a slot of the log, with the reader that its kind needs."""
+        needs = max(self.min_reader, READER_OF_KIND.get(self.kind, 1))
+        release = self.min_headrace or RELEASE_OF_READER.get(needs, "")
+        return replace(self, seq=seq, prev_sha256=prev_sha256, min_reader=needs, min_headrace=release)
 
     def encode(self) -> bytes:
         """Return the object's bytes."""
@@ -186,6 +195,8 @@ class Entry:
             "files": [file.as_json() for file in self.files],
             "details": dict(self.details),
         }
+        if self.min_headrace:
+            value["min_headrace"] = self.min_headrace
         return (json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
 
 
@@ -207,7 +218,11 @@ def decode(body: bytes, where: str) -> Entry:
         raise LogCorrupt(f"{where}: not JSON ({error}). {_ADVICE}") from error
     row = _Fields(value, where)
     if (needs := row.integer("min_reader")) > READER_VERSION or row.integer("format") > FORMAT_VERSION:
-        raise LogTooNew(f"{where} needs reader version {needs}, this headrace has {READER_VERSION}: upgrade headrace")
+        release = f"headrace >= {value['min_headrace']} (" if value.get("min_headrace") else "("
+        raise LogTooNew(
+            f"{where} needs {release}reader version {needs}); this is headrace {__version__}, which has "
+            f"{READER_VERSION}: upgrade headrace"
+        )
     kind = row.text("kind")
     if kind not in KINDS:
         raise LogTooNew(f"{where} is of the unknown kind {kind!r}: upgrade headrace")
@@ -225,6 +240,7 @@ def decode(body: bytes, where: str) -> Entry:
         seq=row.integer("seq"),
         prev_sha256=row.text("prev_sha256"),
         min_reader=needs,
+        min_headrace=row.text("min_headrace") if "min_headrace" in row.value else "",
     )
 
 

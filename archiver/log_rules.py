@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .file_columns import CommittedFile
 from .log_entries import Entry, FileEntry
+from .log_removals import counted, dates_of, erased_parts, stated_dates, stated_rows
 
 if TYPE_CHECKING:
     from .log_state import LogState
@@ -59,15 +60,15 @@ def _check_sum(file: FileEntry, where: str) -> None:
 
 
 def check_late(state: "LogState", entry: Entry, where: str) -> None:
-    """All rows that a commit adds to a sealed date are late, and no others (I11)."""
+    """All rows that a commit adds to a date that was sealed or expired are late, and no others (I11)."""
     for file in entry.files:
         if file.kind != "data":
             continue
-        seal = state.sealed.get(file.dt)
-        if seal is None and file.late:
+        closed = state.closed_by(file.dt)
+        if closed is None and file.late:
             raise LogViolation("I11", where, f"{file.key}: {file.late} rows are late, and {file.dt} is not sealed")
-        if seal is not None and file.late != file.rows:
-            message = f"{file.key}: {file.late} of {file.rows} rows are late, and entry {seal.seq} sealed {file.dt}"
+        if closed is not None and file.late != file.rows:
+            message = f"{file.key}: {file.late} of {file.rows} rows are late, and entry {closed} closed {file.dt}"
             raise LogViolation("I11", where, message)
 
 
@@ -80,6 +81,8 @@ def check_seal(state: "LogState", entry: Entry, where: str) -> None:
         raise LogViolation("I11", where, f"seals {date} without the partitions' ends")
     if date in state.sealed:
         raise LogViolation("I11", where, f"seals {date} a second time")
+    if date in state.expired:
+        raise LogViolation("I11", where, f"seals {date}, which entry {state.expired[date]} let expire")
     if entry.topic_id != state.topic_id:
         raise LogViolation("I10", where, f"is of topic id {entry.topic_id}, while the log is at {state.topic_id}")
     left = {int(partition): int(end) for partition, end in ends.items()}
@@ -117,10 +120,31 @@ def check_intent(state: "LogState", entry: Entry, where: str) -> None:
 
 
 def check_expire(state: "LogState", entry: Entry, where: str) -> None:
-    """What is taken out is there."""
-    for key in keys_in(entry, "removes"):
+    """What is taken out is there, and the entry says how many rows of which identities and dates it is."""
+    if entry.files or entry.spans:
+        raise LogViolation("I3", where, "is an expiry that adds something")
+    removes = _removes(state, entry, where)
+    try:
+        rows, dates = stated_rows(entry), stated_dates(entry)
+    except ValueError as error:
+        raise LogViolation("I4", where, str(error)) from error
+    if removes is None:
+        return
+    if sorted(rows) != sorted(counted(removes)) or dates != dates_of(removes):
+        raise LogViolation("I4", where, "the rows that it says expire are not those of the files that it removes")
+
+
+def _removes(state: "LogState", entry: Entry, where: str) -> list[CommittedFile] | None:
+    """Return the files that an entry takes out, None where they are not at hand and the entry is believed."""
+    removes = keys_in(entry, "removes")
+    if len(set(removes)) != len(removes):
+        raise LogViolation("I3", where, "removes a file twice")
+    if state.lean and not state.files.at_hand:
+        return None  # whoever wrote it had the files, and so has verify
+    for key in removes:
         if key not in state.files:
-            raise LogViolation("I3", where, f"removes {key}, which no entry before it added")
+            raise LogViolation("I3", where, f"removes {key}, which no entry before it added, or a later one removed")
+    return [state.files[key] for key in removes]
 
 
 def decodes(entry: Entry) -> bool:
@@ -133,6 +157,21 @@ def check_rewrite(state: "LogState", entry: Entry, where: str) -> None:
 
     Rows keep their kind and date, unless the entry says that it decodes: then quarantined rows may become data rows.
     """
+    _check_adds(state, entry, where)
+    if decodes(entry):
+        check_late(state, entry, where)
+    removed = _removes(state, entry, where)
+    if removed is None:
+        return
+    added = _added(entry)
+    if decodes(entry):
+        _check_decoded(removed, added, where)
+    else:
+        _compare(_totals(removed), _totals(added), where)
+
+
+def _check_adds(state: "LogState", entry: Entry, where: str) -> None:
+    """An entry that replaces files ends an open intent, and adds only what that names."""
     intent = state.intents.get(str(entry.details.get("intent")))
     if intent is None:
         raise LogViolation("I8", where, f"its intent {entry.details.get('intent')!r} is not open (any more)")
@@ -140,23 +179,41 @@ def check_rewrite(state: "LogState", entry: Entry, where: str) -> None:
         if file.key not in intent.adds:
             raise LogViolation("I8", where, f"adds {file.key}, which its intent does not name")
         _check_sum(file, where)
-    removes = keys_in(entry, "removes")
-    if len(set(removes)) != len(removes):
-        raise LogViolation("I3", where, "removes a file twice")
-    if decodes(entry):
-        check_late(state, entry, where)
-    if state.lean and not state.files.at_hand:
-        return  # whoever wrote it had the files, and so has verify
-    for key in removes:
-        if key not in state.files:
-            raise LogViolation("I3", where, f"removes {key}, which no entry before it added, or a later one removed")
+
+
+def _added(entry: Entry) -> list[CommittedFile]:
     lineages = {int(partition): int(of) for partition, of in dict(entry.details.get("lineages", {})).items()}
-    added = [CommittedFile(file, entry.seq, entry.topic_id, lineages) for file in entry.files]
-    removed = [state.files[key] for key in removes]
-    if decodes(entry):
-        _check_decoded(removed, added, where)
-    else:
-        _compare(_totals(removed), _totals(added), where)
+    return [CommittedFile(file, entry.seq, entry.topic_id, lineages) for file in entry.files]
+
+
+def check_erase(state: "LogState", entry: Entry, where: str) -> None:
+    """An erasure removes files and adds those without the rows that it names: nothing else may be missing (I4).
+
+    Where no row is left there is nothing to add, and then there is no intent either.
+    """
+    if entry.files or entry.details.get("intent"):
+        _check_adds(state, entry, where)
+    try:
+        parts = erased_parts(entry)
+    except ValueError as error:
+        raise LogViolation("I4", where, str(error)) from error
+    if not parts or entry.spans:
+        raise LogViolation("I4", where, "is an erasure of nothing, or has spans")
+    removed = _removes(state, entry, where)
+    if removed is None:
+        return
+    before, after = _totals(removed), _totals(_added(entry))
+    for part in parts:
+        place: tuple[str, ...] = (part.kind, part.dt, entry.topic_id, str(part.partition), str(part.lineage))
+        old = before.get(place, _Total())
+        if part.offsets[0][0] < old.first or part.offsets[-1][1] - 1 > old.last:
+            raise LogViolation("I4", where, f"erases offsets of {place} that the files it removes do not reach to")
+        after.setdefault(place, _Total()).rows += part.rows
+        after.setdefault(("late", part.kind, part.dt), _Total()).rows += part.late
+    for place in before.keys() | after.keys():
+        old, new = before.get(place, _Total()), after.get(place, _Total())
+        if old.rows != new.rows or (new.last >= 0 and not old.first <= new.first <= new.last <= old.last):
+            raise LogViolation("I4", where, f"of {place} it removes {old}, and keeps and erases {new}")
 
 
 def _check_decoded(removed: list[CommittedFile], added: list[CommittedFile], where: str) -> None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from .file_columns import CommittedFile, FileColumns
 from .file_table import FileTable
 from .log_entries import NO_SHA256, Entry, FileEntry, Gap, Span
+from .log_removals import Removal, erased_parts, erased_removals, expired_removals, stated_dates, stated_rows
 from .log_rules import (
     LogViolation,
+    check_erase,
     check_expire,
     check_intent,
     check_late,
@@ -85,9 +87,11 @@ AtThousand = Callable[["LogState", FileColumns, tuple[int, str]], None]
 class LogState:
     """The fold of a log's entries 1..seq.
 
-    `dates`: date -> (rows, late rows) of its data files. `lean`: rewrites are believed as far as they name files that
-    are not at hand; for a worker, which has no use for files. `on_thousand` is called at each full thousand (of
-    `fold_entries`) with the state, its files' columns, and (seq, SHA-256) of the entry before the thousand: `begin`.
+    `dates`: date -> (rows, late rows) of its data files. `removals`: what was erased or expired; `expired`: date -> the
+    newest entry that let it expire. `min_reader`: the highest that an entry asks for. `lean`: rewrites are believed as
+    far as they name files that are not at hand; for a worker, which has no use for files. `on_thousand` is called at
+    each full thousand (of `fold_entries`) with the state, its files' columns, and (seq, SHA-256) of the entry before
+    the thousand: `begin`.
     """
 
     topic: str
@@ -100,6 +104,9 @@ class LogState:
     sealed: dict[str, Seal] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
     dates: dict[str, tuple[int, int]] = field(default_factory=dict)
+    removals: list[Removal] = field(default_factory=list)
+    expired: dict[str, int] = field(default_factory=dict)
+    min_reader: int = 1
     lean: bool = False
     fold_entries: int = FOLD_ENTRIES
     on_thousand: AtThousand | None = None
@@ -122,9 +129,25 @@ class LogState:
             if topic_id == self.topic_id:
                 yield self.identities[identity]
 
+    @property
+    def moved(self) -> bool:
+        """Whether the log went on to another cluster, and nothing of that is archived yet."""
+        newest = next(self.partitions(), None)
+        return newest is not None and any(gap.reason == "moved" for gap in newest.gaps)
+
     def open_identities(self, topic_id: str) -> list[PartitionState]:
         """Return the identities of a topic id that are not closed."""
         return [state for state in self.identities.values() if state.identity.topic_id == topic_id and not state.closed]
+
+    def closed_by(self, date: str) -> int | None:
+        """Return the entry since which rows of a date are late: its seal's, or the expiry's where there was none."""
+        seal = self.sealed.get(date)
+        return self.expired.get(date) if seal is None else seal.seq
+
+    @property
+    def closed_dates(self) -> frozenset[str]:
+        """The dates whose new rows are late."""
+        return frozenset(self.sealed) | frozenset(self.expired)
 
     def conflict(self, entry: Entry) -> str | None:
         """Say why `entry` cannot be the next one, or None when it can. This is the fence against zombies."""
@@ -144,6 +167,7 @@ class LogState:
         self._check(entry, where)
         self._take(entry)
         self.seq, self.head_sha256 = entry.seq, sha256
+        self.min_reader = max(self.min_reader, entry.min_reader)
         if self.seq % self.fold_entries == 0:
             self._close_thousand()
 
@@ -159,8 +183,7 @@ class LogState:
         if entry.topic != self.topic:
             raise LogViolation("I10", where, f"is of topic {entry.topic!r}, this is the log of {self.topic!r}")
         if entry.kind == "moved":
-            if entry.details.get("from_cluster_id") != self.cluster_id:
-                raise LogViolation("I10", where, f"moves from a cluster that is not {self.cluster_id!r}")
+            self._check_moved(entry, where)
             return
         if self.cluster_id and entry.cluster_id != self.cluster_id:
             message = f"comes from Kafka cluster {entry.cluster_id!r}; this log belongs to {self.cluster_id!r}"
@@ -175,6 +198,20 @@ class LogState:
         for file in entry.files:
             if self.files.here(file.key) or file.key in self.files.removed:
                 raise LogViolation("I3", where, f"adds {file.key}, which an earlier entry added already")
+
+    def _check_moved(self, entry: Entry, where: str) -> None:
+        """The log goes on with another cluster: all that is open is closed, where it stands."""
+        if entry.details.get("from_cluster_id") != self.cluster_id or entry.cluster_id == self.cluster_id:
+            raise LogViolation("I10", where, f"moves from a cluster that is not {self.cluster_id!r}, or to that one")
+        if entry.files or (entry.spans and entry.topic_id != self.topic_id):
+            raise LogViolation("I10", where, f"adds files, or closes another topic than {self.topic_id}")
+        left = {at.identity: at for at in self.open_identities(self.topic_id)}
+        for span in entry.spans:
+            at = left.pop(Identity(self.topic_id, span.partition, span.lineage), None)
+            if at is None or not (span.start == span.end == at.next and span.closes) or span.rows or span.quarantined:
+                raise LogViolation("I2", where, f"does not close partition {span.partition} where it stands")
+        if left:
+            raise LogViolation("I10", where, f"leaves partition {min(left).partition} open")
 
     def _check_commit(self, entry: Entry, where: str) -> None:
         if not entry.topic_id:
@@ -224,12 +261,11 @@ class LogState:
     # -- what each kind changes --------------------------------------------------------------------------------------
 
     def _take(self, entry: Entry) -> None:
-        if entry.kind == "moved":
-            self.cluster_id, self.topic_id = entry.cluster_id, ""
-            return
-        self.cluster_id = self.cluster_id or entry.cluster_id
+        if entry.kind == "moved" or not self.cluster_id:
+            self.cluster_id = entry.cluster_id
         if entry.kind == "commit":
             self.topic_id = entry.topic_id
+        if entry.kind in ("commit", "moved"):
             for span in entry.spans:
                 self.place(self._after(self.newest(span.partition), span, entry.topic_id, "log"))
         elif entry.kind == "seal":
@@ -238,31 +274,58 @@ class LogState:
         elif entry.kind == "intent":
             adds = frozenset(keys_in(entry, "adds"))
             self.intents[entry.entry_id] = Intent(entry.entry_id, entry.seq, entry.writer, entry.at, adds)
-        elif entry.kind in ("rewrite", "expire"):
+        elif entry.kind in ("rewrite", "erase"):
             self.intents.pop(str(entry.details.get("intent", "")), None)
-            if entry.kind == "expire":
-                for key in keys_in(entry, "removes"):
-                    self._count(self.files[key].file, -1)
+        if entry.kind == "erase":
+            self._take_erased(entry)
+        elif entry.kind == "expire":
+            self._take_expired(entry)
         for file in entry.files if entry.kind == "commit" or decodes(entry) else ():
-            self._count(file, 1)
+            self._count(file)
         self.take_files(entry)
+
+    def _take_erased(self, entry: Entry) -> None:
+        self.removals += erased_removals(entry, entry.seq)
+        for part in erased_parts(entry):
+            if part.kind == "data":
+                self._uncount(part.dt, part.rows, part.late)
+
+    def _take_expired(self, entry: Entry) -> None:
+        erased = [each for each in self.removals if each.kind == "erased"]
+        so_far = [each for each in self.removals if each.kind == "expired"]
+        self.removals = [*erased, *expired_removals(so_far, stated_rows(entry), entry.seq)]
+        for dt, (rows, late) in stated_dates(entry).items():
+            self.expired[dt] = entry.seq
+            self._uncount(dt, rows, late)
 
     def take_files(self, entry: Entry) -> None:
         """Take in only what an entry says of files, unchecked."""
-        if entry.kind in ("rewrite", "expire"):
+        if entry.kind in REMOVING:
             for key in keys_in(entry, "removes"):
                 self.files.remove(key, entry.seq)
         lineages = {span.partition: span.lineage for span in entry.spans}
-        if entry.kind == "rewrite":
+        if entry.kind in ("rewrite", "erase"):
             lineages = {int(partition): int(of) for partition, of in entry.details.get("lineages", {}).items()}
         for file in entry.files:
             own = {part.partition: lineages[part.partition] for part in file.parts if part.partition in lineages}
             self.files[file.key] = CommittedFile(file, entry.seq, entry.topic_id, own)
 
-    def _count(self, file: FileEntry, sign: int) -> None:
+    def _count(self, file: FileEntry) -> None:
         if file.kind == "data":
-            rows, late = self.dates.get(file.dt, (0, 0))
-            self.dates[file.dt] = (rows + sign * file.rows, late + sign * file.late)
+            self._uncount(file.dt, -file.rows, -file.late)
+
+    def _uncount(self, dt: str, rows: int, late: int) -> None:
+        known, known_late = self.dates.get(dt, (0, 0))
+        self.dates[dt] = (known - rows, known_late - late)
 
 
-_CHECKS = {"seal": check_seal, "intent": check_intent, "rewrite": check_rewrite, "expire": check_expire}
+REMOVING = ("rewrite", "expire", "erase")
+"""The kinds whose `removes` take files out of the snapshot."""
+
+_CHECKS = {
+    "seal": check_seal,
+    "intent": check_intent,
+    "rewrite": check_rewrite,
+    "expire": check_expire,
+    "erase": check_erase,
+}

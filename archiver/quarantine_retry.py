@@ -164,9 +164,7 @@ class QuarantineRetry(Rewriter):
             for partition, first in sorted(buffer.first_offsets.items())
         )
         state = self.log.state
-        context = FileContext(
-            self._topic, group.topic_id, state.cluster_id, self._writer, spans, frozenset(state.sealed)
-        )
+        context = FileContext(self._topic, group.topic_id, state.cluster_id, self._writer, spans, state.closed_dates)
         files = buffer.build(context)
         self._prove(records, files)
         return files, sum(file.rows for file in files if file.kind == "data")

@@ -70,6 +70,7 @@ class Rewriter:
         new: Sequence[BuiltFile],
         lineages: Mapping[int, int],
         *,
+        kind: EntryKind = "rewrite",
         details: Mapping[str, object] | None = None,
     ) -> Entry | None:
         """Put the new files in the place of the old ones, all or nothing; None when the log refused it.
@@ -93,9 +94,7 @@ class Rewriter:
                 "removes": removes,
                 "lineages": {str(partition): lineage for partition, lineage in lineages.items()},
             }
-            entry = replace(
-                self._entry("rewrite", topic_id, details=whole), files=tuple(file_entry(each) for each in new)
-            )
+            entry = replace(self._entry(kind, topic_id, details=whole), files=tuple(file_entry(each) for each in new))
             self._reached("before-rewrite")
             rewritten = self.log.append(entry)
         except BaseException:
@@ -106,12 +105,16 @@ class Rewriter:
             log.warning("%s: another entry came first, nothing was replaced: %s", self._topic, rewritten.reason)
             self._give_up(intent.entry_id)
             return None
-        try:
-            self._store.delete(removes)
-        except StoreError as error:
-            log.warning("%s: could not remove what entry %d replaced: %s", self._topic, rewritten.entry.seq, error)
+        self._remove(removes, rewritten.entry.seq)
         self._reached("removed")
         return rewritten.entry
+
+    def _remove(self, keys: Sequence[str], seq: int) -> None:
+        """Remove the objects that entry `seq` took out; what stays behind is garbage that the log tells."""
+        try:
+            self._store.delete(keys)
+        except StoreError as error:
+            log.warning("%s: could not remove what entry %d took out: %s", self._topic, seq, error)
 
     def _give_up(self, intent: str) -> None:
         """End our own intent, as far as that is possible now; what was uploaded for it is garbage then."""

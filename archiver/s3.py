@@ -33,6 +33,8 @@ from .object_store import (
     StoreMissing,
     StoreUnreachable,
 )
+from .s3_versions import NOT_SUPPORTED, data_before_markers, delete_version, list_versions
+from .versions import ObjectVersion
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -206,6 +208,23 @@ class S3Store:
             except (ClientError, *NO_ANSWER) as error:
                 raise self._read_error("deleting", key, error) from error
 
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """Yield all versions and delete markers under a prefix; see versions.KeepsVersions."""
+        try:
+            yield from list_versions(self._reader, self.bucket, self._root, prefix)
+        except (ClientError, *NO_ANSWER) as error:
+            if isinstance(error, ClientError) and _code(error) in NOT_SUPPORTED:
+                raise StoreDenied(f"{self.url}: the store cannot list old versions ({_code(error)})") from error
+            raise self._read_error("listing versions of", prefix, error) from error
+
+    def delete_versions(self, versions: Iterable[ObjectVersion]) -> None:
+        """Remove versions for good; see versions.KeepsVersions."""
+        for each in data_before_markers(versions):
+            try:
+                delete_version(self._reader, self.bucket, self._root, each)
+            except (ClientError, *NO_ANSWER) as error:
+                raise self._read_error(f"deleting version {each.version_id} of", each.key, error) from error
+
     def _put_error(self, key: str, error: Exception) -> StoreError:
         where = f"writing {self.url}/{key} at {self.endpoint}"
         known = self._known_error(where, error)
@@ -240,6 +259,11 @@ class S3Store:
             if _code(error) == "NoSuchBucket":
                 return StoreMissing(
                     f"{where}: the bucket {self.bucket!r} does not exist; create it, or correct the URL"
+                )
+            if _code(error) == "InvalidObjectState":
+                return StoreError(
+                    f"{where}: the object lies in an archive class (Glacier), where it cannot be read: restore it "
+                    "first (aws s3api restore-object), or leave its date out; `headrace expire` needs no restore"
                 )
             if _code(error) in DENIED:
                 return StoreDenied(f"{where}: access denied ({_code(error)}); check the credentials and their rights")

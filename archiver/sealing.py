@@ -102,7 +102,8 @@ class Sealer:
     def _due(self, state: LogState) -> list[str]:
         """Return the dates that have rows, are not sealed, and whose end and lateness the wall clock has passed."""
         now_ms = millis_of(self._clock.now())
-        dates = [date for date, (rows, _) in sorted(state.dates.items()) if rows and date not in state.sealed]
+        closed = state.closed_dates
+        dates = [date for date, (rows, _) in sorted(state.dates.items()) if rows and date not in closed]
         return [date for date in dates if date != NO_DATE and self._end_ms(date) <= now_ms][:DATES_AT_ONCE]
 
     def _end_ms(self, date: str) -> int:
@@ -135,7 +136,8 @@ class Sealer:
 
     def _mark(self) -> None:
         """Put the markers of the newest sealed dates, each once nothing but its committed files lies there."""
-        by_seq = sorted(self._log.state.sealed, key=lambda date: self._log.state.sealed[date].seq)
+        sealed, expired = self._log.state.sealed, self._log.state.expired
+        by_seq = sorted(sealed.keys() - expired.keys(), key=lambda date: sealed[date].seq)
         for date in by_seq[-MARKERS_REMEMBERED:]:
             if date in self._marked or self._has_marker(date):
                 self._marked.add(date)

@@ -309,7 +309,7 @@ class TopicArchive:
 
     def _commit(self, partitions: Sequence[int]) -> bool:
         """Commit these partitions in one entry, or in several where one would become too large."""
-        sealed = self._log.state.sealed
+        sealed = self._log.state.closed_dates
         context = file_context(self.topic, str(self.topic_id), self._writer, self.held, partitions, sealed=sealed)
         files = self._buffer.build(context, partitions)
         spans = spans_of(self.held, partitions, files, self._buffer.max_timestamps)

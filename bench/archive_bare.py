@@ -9,11 +9,12 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from archive_topics import Kind
+from archive_topics import DAY_US, Kind
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from headrace.archiver.avro import WriterSchema
@@ -25,6 +26,7 @@ from headrace.archiver.part_digest import DigestColumns, PartDigest
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.topic_decoder_frames import group_by_frame
 
+Where = tuple[bytes, int]  # a frame and a day
 Step = Callable[[str], AbstractContextManager[None]]
 STEPS = ("consume", "columns", "decode", "verify", "Parquet", "upload")
 POLL, DECODED_AT_ONCE, GROUP_ROWS = 10_000, 50_000, 131_072
@@ -32,8 +34,13 @@ PLAIN = ("event_id", "seq", "user_id", "pin_id", "_key", "stack", "message")
 DELTA = ("occurred_at", "_offset", "_timestamp")
 
 
-def measure_bare(kafka: str, topic: str, events: int, kind: Kind, partitions: int) -> dict[str, float]:
-    """Return microseconds of CPU a record, by step. No more is kept at once than a worker keeps."""
+def measure_bare(
+    kafka: str, topic: str, events: int, kind: Kind, partitions: int, *, dates: int = 1
+) -> dict[str, float]:
+    """Return microseconds of CPU a record, by step. No more is kept at once than a worker keeps.
+
+    Events of several dates make a file for each: to part them belongs to the work, and counts as Parquet.
+    """
     costs = dict.fromkeys(STEPS, 0.0)
 
     @contextmanager
@@ -42,12 +49,12 @@ def measure_bare(kafka: str, topic: str, events: int, kind: Kind, partitions: in
         yield
         costs[name] += (time.process_time() - begun) * 1e6 / events
 
-    bare = _Bare(kind, step)
+    bare = _Bare(kind, step, by_date=dates > 1)
     waiting: list[pa.RecordBatch] = []
     rows = 0
     gc.collect()
     gc.disable()
-    for messages in _consumed(kafka, topic, events, partitions, step):
+    for messages in consumed(kafka, topic, events, partitions, step):
         with step("columns"):
             waiting.append(records_of(topic, messages)[0].batch)
         rows += len(messages)
@@ -65,15 +72,17 @@ def measure_bare(kafka: str, topic: str, events: int, kind: Kind, partitions: in
 
 
 class _Bare:
-    """Decodes, verifies, and writes a Parquet file for each schema, a row group as soon as it is full."""
+    """Decodes, verifies, and writes a Parquet file for each schema and date, a row group as soon as it is full."""
 
-    def __init__(self, kind: Kind, step: Step) -> None:
+    def __init__(self, kind: Kind, step: Step, *, by_date: bool) -> None:
         self._step = step
+        self._by_date = by_date
         self._readers = {frame: WriterSchema(text).root for frame, text in kind.schemas.items()}
         self._blocks = {frame: BlockReader(root, frame) for frame, root in self._readers.items()}
         self._digests: dict[int, PartDigest] = defaultdict(PartDigest)
-        self._groups: dict[bytes, list[pa.RecordBatch]] = defaultdict(list)
-        self._files: dict[bytes, tuple[io.BytesIO, pq.ParquetWriter]] = {}
+        self._groups: dict[Where, list[pa.RecordBatch]] = defaultdict(list)
+        self._waiting: dict[bytes, int] = defaultdict(int)
+        self._files: dict[Where, tuple[io.BytesIO, pq.ParquetWriter]] = {}
 
     def take(self, batch: pa.RecordBatch) -> None:
         """Take the records of a batch through the steps."""
@@ -92,36 +101,51 @@ class _Bare:
             meta = ordered if group.positions is None else ordered.take(pa.array(group.positions))
             named = [*columns.schema.names, "_partition", "_offset", "_timestamp", "_key", "_headers"]
             extra = [meta.column(n) for n in (0, 1, 2, 4, 6)]
-            waiting = self._groups[group.frame]
-            waiting.append(pa.RecordBatch.from_arrays([*columns.columns, *extra], names=named))
-            if sum(each.num_rows for each in waiting) >= GROUP_ROWS:
+            with self._step("Parquet"):
+                for day, rows in self._parted(pa.RecordBatch.from_arrays([*columns.columns, *extra], names=named)):
+                    self._groups[group.frame, day].append(rows)
+            self._waiting[group.frame] += len(mine)
+            if self._waiting[group.frame] >= GROUP_ROWS:
                 self._write(group.frame)
         with self._step("verify"):
             laid_out = DigestColumns(ordered)
             for partition, start, stop in runs_of(ordered.column(0).to_numpy()):
                 self._digests[partition].update_range(laid_out, start, stop)
 
+    def _parted(self, rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield (day, its rows)."""
+        if not self._by_date:
+            yield 0, rows
+            return
+        days = rows.column("occurred_at").cast(pa.int64()).to_numpy() // DAY_US
+        order = np.argsort(days, kind="stable")
+        rows = rows.take(pa.array(order))
+        for day, start, stop in runs_of(days[order]):
+            yield day, rows.slice(start, stop - start)
+
     def _write(self, frame: bytes) -> None:
         with self._step("Parquet"):
-            table = pa.Table.from_batches(self._groups[frame])
-            if frame not in self._files:
-                sink = io.BytesIO()
-                self._files[frame] = (sink, _writer(sink, table.schema))
-            self._files[frame][1].write_table(table, row_group_size=table.num_rows)
-        self._groups[frame].clear()
+            for where in [each for each in self._groups if each[0] == frame]:
+                table = pa.Table.from_batches(self._groups.pop(where))
+                if where not in self._files:
+                    sink = io.BytesIO()
+                    self._files[where] = (sink, _writer(sink, table.schema))
+                self._files[where][1].write_table(table, row_group_size=table.num_rows)
+        self._waiting[frame] = 0
 
     def files(self) -> Iterator[bytes]:
         """Finish and return the files, one after the other."""
-        for frame, waiting in self._groups.items():
-            if waiting:
-                self._write(frame)
-            sink, writer = self._files[frame]
+        for frame in list(self._waiting):
+            self._write(frame)
+        for sink, writer in self._files.values():
             with self._step("Parquet"):
                 writer.close()
             yield sink.getvalue()
 
 
-def _consumed(kafka: str, topic: str, events: int, partitions: int, step: Step) -> Iterator[list[Message]]:
+def consumed(
+    kafka: str, topic: str, events: int, partitions: int, step: Step = lambda _name: nullcontext()
+) -> Iterator[list[Message]]:
     """Yield the topic's messages, read with nothing but the client."""
     consumer = Consumer(
         {"bootstrap.servers": kafka, "group.id": "bench", "enable.partition.eof": True, "fetch.queue.backoff.ms": 20}

@@ -1,9 +1,10 @@
 """`python bench/archiver_cases.py`: what the archiver costs a record beside the sum of its bare steps, case by case.
 
-Each case: fill a topic; measure the bare steps in this process; run the real `headrace archive` over it, everything in
-S3 when the clock stops; hold the archive against its log and digests; run one worker with clocks around its stages.
-The CPU that starting and ending cost is measured with a hundred records, and taken off; rows/s includes both. Ratios
-compare figures of one run: machines differ, and are shared.
+Each case: fill a topic; then, in turns, measure the bare steps in this process and run the real `headrace archive`
+over it, everything in S3 when the clock stops; hold the archive against its log and digests. Then run one worker with
+clocks around its stages. The CPU that starting and ending cost is measured with a hundred records, and taken off;
+rows/s includes both. Of several rounds the medians are shown, and the least and the largest ratio: machines differ, and
+are shared.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from archive_bare import STEPS, measure_bare
@@ -61,7 +63,7 @@ CASES = [
 ]
 
 
-def measure_archiver(kafka: str, events: int, cases: list[Case]) -> list[dict[str, Any]]:
+def measure_archiver(kafka: str, events: int, cases: list[Case], rounds: int = 1) -> list[dict[str, Any]]:
     """Return the figures of each case, in microseconds of CPU a record unless the name says otherwise."""
     url = os.environ["HEADRACE_ARCHIVE"]
     fill(kafka, SMALL, SMALL_EVENTS)
@@ -69,24 +71,30 @@ def measure_archiver(kafka: str, events: int, cases: list[Case]) -> list[dict[st
     for case in cases:
         count = case.events(events)
         fill(kafka, case.topic, count, kind=case.kind, partitions=case.partitions, dates=case.dates)
-        bare = measure_bare(kafka, case.topic, count, case.kind, case.partitions)
-        place = f"{url}/whole-{case.topic}"
         workers = ("--workers", str(case.workers))
-        starting, whole = archive(f"{place}-small", SMALL, *workers), archive(place, case.topic, *workers)
-        archived = checked(place, case.topic, count)
-        cost = (whole.cpu_s - starting.cpu_s) * 1e6 / count
+        bares, wholes, costs, ratios = [], [], [], []
+        for number in range(rounds):
+            place = f"{url}/whole-{case.topic}-{number}"
+            bare = measure_bare(kafka, case.topic, count, case.kind, case.partitions, dates=case.dates)
+            starting, whole = archive(f"{place}-small", SMALL, *workers), archive(place, case.topic, *workers)
+            archived = checked(place, case.topic, count)
+            bares.append(bare)
+            wholes.append(whole)
+            costs.append((whole.cpu_s - starting.cpu_s) * 1e6 / count)
+            ratios.append(sum(bare.values()) / costs[-1])
         found.append(
             {
                 "case": case.name,
                 "events": count,
-                "bare": bare,
-                "limit": sum(bare.values()),
-                "whole": cost,
-                "ratio": sum(bare.values()) / cost,
-                "rows a CPU-second": 1e6 / cost,
-                "rows a second": count
-                / whole.wall_s,  # starting and ending included: two noisy times are not subtracted
-                "peak MB of a worker": whole.peak_mb,
+                "bare": {name: median(bare[name] for bare in bares) for name in STEPS},
+                "limit": median(sum(bare.values()) for bare in bares),
+                "whole": median(costs),
+                "ratio": median(ratios),
+                "ratios": sorted(ratios),
+                "rows a CPU-second": 1e6 / median(costs),
+                # Starting and ending included: two noisy times are not subtracted.
+                "rows a second": median(count / whole.wall_s for whole in wholes),
+                "peak MB of a worker": max((whole.peak_mb for whole in wholes if whole.peak_mb), default=None),
                 "bytes a row": archived.bytes / count,
                 "files": archived.files,
                 "commits": archived.commits,
@@ -109,7 +117,19 @@ def show_archiver(found: list[dict[str, Any]]) -> None:
     """Print the tables."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(title="archiver: us of CPU a record; limit: the bare steps' sum; ratio: limit / whole")
-    for name in ("case", "events", *STEPS, "limit", "whole", "ratio", "rows/CPU-s", "rows/s", "peak MB", "B a row"):
+    for name in (
+        "case",
+        "events",
+        *STEPS,
+        "limit",
+        "whole",
+        "ratio",
+        "least, most",
+        "rows/CPU-s",
+        "rows/s",
+        "peak MB",
+        "B a row",
+    ):
         table.add_column(name, justify="left" if name == "case" else "right")
     for case in found:
         peak = case["peak MB of a worker"]
@@ -118,6 +138,7 @@ def show_archiver(found: list[dict[str, Any]]) -> None:
             f"{case['events']:,}",
             *(f"{case['bare'][name]:.2f}" for name in STEPS),
             *(f"{case[name]:.2f}" for name in ("limit", "whole", "ratio")),
+            f"{case['ratios'][0]:.2f} to {case['ratios'][-1]:.2f}",
             f"{case['rows a CPU-second']:,.0f}",
             f"{case['rows a second']:,.0f}",
             "" if peak is None else f"{peak:.0f}",
@@ -150,6 +171,7 @@ def main() -> int:
     """Measure, print, and note in bench/results/archiver.jsonl."""
     parser = argparse.ArgumentParser(prog="bench/archiver_cases.py", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="pins of the largest case (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="of each case; medians are shown (%(default)s)")
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this; repeat")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--no-history", action="store_true", help="do not add the run to bench/results")
@@ -160,7 +182,7 @@ def main() -> int:
         try:
             instance.up()
             os.environ.update(instance.env())
-            found = measure_archiver(instance.kafka.bootstrap, arguments.events, cases)
+            found = measure_archiver(instance.kafka.bootstrap, arguments.events, cases, arguments.rounds)
         finally:
             instance.down(purge=True)
     print(json.dumps(found, indent=1)) if arguments.json else show_archiver(found)

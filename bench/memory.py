@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archive_topics import PIN, Kind, fill, values
+from archive_topics import fill, make, produce
 from archive_whole import archive, checked
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from slow_proxy import SlowProxy
 
 from headrace.local import Instance
@@ -60,7 +58,7 @@ def measured(kafka: str, url: str, case: Hard, memory_mib: int) -> dict[str, Any
     if case.body_bytes:
         _fill_raw(kafka, topic, case)
     else:
-        _fill_pins(kafka, topic, case)
+        fill(kafka, topic, case.events, partitions=case.partitions, dates=case.dates)
     with ExitStack() as stack:
         if case.slow_s:
             proxy = stack.enter_context(SlowProxy(os.environ["AWS_ENDPOINT_URL_S3"], case.slow_s))
@@ -78,54 +76,15 @@ def measured(kafka: str, url: str, case: Hard, memory_mib: int) -> dict[str, Any
     }
 
 
-def _fill_pins(kafka: str, topic: str, case: Hard) -> None:
-    if case.dates <= 30:
-        fill(kafka, topic, case.events, kind=PIN, partitions=case.partitions, dates=case.dates)
-        return
-    # Dates that far back are only believed when the broker's timestamps are there, too.
-    _make(kafka, topic, case.partitions)
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 50, "compression.type": "lz4"})
-    wide = Kind("wide", PIN.schemas)
-    for n, (key, value) in enumerate(values(wide, case.events, case.dates)):
-        _produce(producer, topic, key, value, n % case.partitions, timestamp=_ms(value))
-    producer.flush(120)
-
-
 def _fill_raw(kafka: str, topic: str, case: Hard) -> None:
-    _make(kafka, topic, case.partitions)
+    make(kafka, topic, case.partitions)
     producer = Producer({"bootstrap.servers": kafka, "message.max.bytes": 2 * MIB, "compression.type": "lz4"})
     for n in range(case.events):
         body = os.urandom(case.body_bytes)
         if case.compressible:  # to about a fifth
             body = b"".join(body[at : at + 1_000] + bytes(4_000) for at in range(0, case.body_bytes, 5_000))
-        _produce(producer, topic, str(n).encode(), body, n % case.partitions)
+        produce(producer, topic, key=str(n).encode(), value=body, partition=n % case.partitions)
     producer.flush(120)
-
-
-def _make(kafka: str, topic: str, partitions: int) -> None:
-    kept = {"retention.ms": "-1", "max.message.bytes": str(2 * MIB), "message.timestamp.before.max.ms": str(2**63 - 1)}
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, partitions, 1, config=kept)])[topic].result(60)
-
-
-def _produce(producer: Producer, topic: str, key: bytes, value: bytes, partition: int, **more: Any) -> None:
-    while True:
-        try:
-            producer.produce(topic, value=value, key=key, partition=partition, **more)
-            return
-        except BufferError:
-            producer.poll(0.1)
-
-
-def _ms(value: bytes) -> int:
-    """Return occurred_at of a pin, which follows the frame and the id, in milliseconds."""
-    number = shift = 0
-    for byte in value[26:]:
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            break
-    return (number >> 1) // 1000
 
 
 def main() -> int:

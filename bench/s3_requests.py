@@ -70,7 +70,7 @@ def write(kafka: str, topics: list[str], rate: int, stop: threading.Event) -> No
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 20})
     while not stop.wait(0.1):
         for topic in topics:
-            for key, value in values(PIN, max(1, rate // 10), 1):
+            for key, value, _ in values(PIN, max(1, rate // 10), 1):
                 producer.produce(topic, key=key, value=value)
         producer.flush(30)
 

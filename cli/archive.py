@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from headrace.archiver.clock import SystemClock
 from headrace.archiver.config import ArchiverConfig
-from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from headrace.archiver.failpoints import FAILPOINTS, UPKEEP_FAILPOINTS
 from headrace.archiver.kafka_admin import KafkaAdmin
 from headrace.archiver.kafka_metadata import KafkaMetadata
@@ -23,7 +23,6 @@ from headrace.archiver.log_state import LogViolation
 from headrace.archiver.logged import configure
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
-from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.probe import check_store
 from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
@@ -33,17 +32,19 @@ from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.until_idle import UntilIdle
 from headrace.schemas.catalog import builtin, topic_of
 
-from .dashboard import DEFAULT_EVERY_S, showing
-from .kafka_settings import kafka_config_option, reading_settings
+from .address import Address
+from .configuration import setting_option
+from .dashboard import showing
+from .kafka_settings import GivenSettings, kafka_config_option, reading_settings
+from .lag_thresholds import stated_thresholds
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
 from .servers import stop_at_signals
-from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+from .serving import METRICS_TYPE, Page, allow_host_option, listen_option, serving
+from .setting_table import SETTINGS
 
 log = logging.getLogger("headrace.archiver")
 
 MIB = 1 << 20
-MEMORY_MIB_MIN = 96
-FLUSH_INTERVAL_S_MAX = 86_400.0
 PROBE_TIMEOUT_S = 3.0  # for each of the probe's few bytes: a store that takes longer is not going to keep up
 
 
@@ -57,81 +58,27 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
 @kafka_option
 @kafka_config_option
 @archive_option
-@click.option("--topic", "topics", multiple=True, metavar="T", help="A topic of headrace events. Repeat for several.")
-@click.option("--raw", "raw_topics", multiple=True, metavar="T", help="A topic of anything: archived byte for byte.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes; one a core.")
+@setting_option("archive.topics")
+@setting_option("archive.raw_topics")
+@setting_option("archive.workers")
 @click.option("--until-idle", is_flag=True, help="End when all that is in the topics now is committed.")
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, callback=_not_empty, help="Kafka consumer group.")
-@click.option(
-    "--instance",
-    default=None,
-    metavar="NAME",
-    help="Static membership: this archiver's name in the group, the host's by default. A worker that is started again "
-    "within 15 s gets its partitions back at once. Two archivers of one group need different names.",
-)
-@click.option(
-    "--flush-interval",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0, FLUSH_INTERVAL_S_MAX),
-    metavar="SECONDS",
-    help="Commit at least so often.",
-)
-@click.option(
-    "--flush-rows",
-    default=1_000_000,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="ROWS",
-    help="Commit a topic at so many.",
-)
-@click.option(
-    "--flush-mib",
-    default=96,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="MIB",
-    help="Commit a topic at so much memory, or at 5/32 of --memory if that is less.",
-)
-@click.option(
-    "--memory",
-    "--memory-mib",
-    "memory_mib",
-    default=256,
-    type=click.IntRange(MEMORY_MIB_MIN),
-    show_default=True,
-    metavar="MIB",
-    help="What a worker may take beyond the bare process (about 190 MiB): queue, records and files in the making.",
-)
-@click.option(
-    "--seal/--no-seal",
-    default=None,
-    help="Declare dates complete: a seal in the log, then _SUCCESS beside the files. By default yes, but not with "
-    "--until-idle.",
-)
-@click.option(
-    "--seal-lateness",
-    default=3600.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    metavar="SECONDS",
-    help="Seal a date so long after its end (UTC); rows that come later are marked late.",
-)
-@click.option(
-    "--schema-topic",
-    default=SCHEMA_TOPIC,
-    show_default=True,
-    callback=_not_empty,
-    help="Where writer schemas are published.",
-)
-@address_option("--metrics", "Serve what all workers do at /metrics, for Prometheus.")
-@address_option("--dashboard", "Serve the page of `headrace dashboard` too.")
+@setting_option("archive.group", callback=_not_empty)
+@setting_option("archive.instance")
+@setting_option("archive.flush_interval")
+@setting_option("archive.flush_rows")
+@setting_option("archive.flush_mib")
+@setting_option("archive.memory_mib")
+@setting_option("archive.seal")
+@setting_option("archive.seal_lateness")
+@setting_option("archive.schema_topic", callback=_not_empty)
+@listen_option("archive.metrics")
+@listen_option("archive.dashboard")
 @allow_host_option
 @log_format_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
     kafka: str,
-    kafka_config: dict[str, Any],
+    kafka_config: GivenSettings,
     archive_url: str,
     topics: tuple[str, ...],
     raw_topics: tuple[str, ...],
@@ -163,6 +110,7 @@ def command(
     headrace archive --raw clicks-json --workers 2
     """
     configure(log_format, "DEBUG" if verbose else "INFO")
+    topics, raw_topics = _typed_alone(topics, raw_topics)
     stop = stop_at_signals()
     clock = SystemClock(stop)
     settings_of_kafka = reading_settings(kafka, kafka_config)
@@ -211,6 +159,13 @@ def command(
     raise SystemExit(code)
 
 
+def _typed_alone(topics: tuple[str, ...], raw_topics: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Topics on the command line are all that is meant: neither a file nor a variable adds the other kind to them."""
+    context = click.get_current_context()
+    typed = [context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("topics", "raw_topics")]
+    return (topics if typed[0] or not typed[1] else ()), (raw_topics if typed[1] or not typed[0] else ())
+
+
 @contextmanager
 def _metrics(address: Address | None, allow_hosts: tuple[str, ...]) -> Iterator[Tallies | None]:
     """Serve what the workers tell of themselves, if so asked."""
@@ -239,8 +194,8 @@ def _page(
     if address is None:
         yield
         return
-    thresholds = Thresholds()
-    with showing(*watched, thresholds, at=address, host_names=allow_hosts, every_s=DEFAULT_EVERY_S, stop=stop) as at:
+    every_s = SETTINGS["dashboard.every"].default
+    with showing(*watched, stated_thresholds(), at=address, host_names=allow_hosts, every_s=every_s, stop=stop) as at:
         log.info("the page is at %s", at.url)
         yield
 

@@ -13,6 +13,7 @@ from headrace.archiver.failpoints import COMPACT_FAILPOINTS
 from headrace.replay.reader import unknown_topic
 from headrace.replay.selection import parse_selection
 
+from .configuration import setting_option
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
 from .rewriters import failpoint_of, is_gone, new_ids, writer_name
@@ -28,17 +29,8 @@ MIB = 1 << 20
 @archive_option
 @click.option("--dt", "dates", multiple=True, required=True, metavar="YYYY-MM-DD", help="The date. Repeat for several.")
 @click.option("--dry-run", is_flag=True, help="Show which files would become one, and change nothing.")
-@click.option(
-    "--rows-max", default=1_000_000, show_default=True, type=click.IntRange(2), metavar="ROWS", help="Of a new file."
-)
-@click.option(
-    "--mib-max",
-    default=64,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="MIB",
-    help="Of the files that become one. With --rows-max it bounds the memory that this takes.",
-)
+@setting_option("compact.rows_max")
+@setting_option("compact.mib_max")
 @click.option("--json", "as_json", is_flag=True, help='One JSON object, "version": 1, on standard output.')
 def command(
     topic: str,

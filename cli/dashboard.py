@@ -13,17 +13,16 @@ from headrace.archiver.logged import configure, fields
 from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.thresholds import Thresholds
 
+from .address import Address
 from .dashboard_data import page_json
-from .kafka_settings import reading_settings
+from .kafka_settings import GivenSettings, reading_settings
 from .looks import make_looker
 from .servers import open_to_look, reported_errors, stop_at_signals
-from .serving import Address, Page, serving
+from .serving import Page, serving
 from .watching import watching_options
 
 log = logging.getLogger("headrace.oncall")
 
-DEFAULT_LISTEN = "127.0.0.1:8477"
-DEFAULT_EVERY_S = 10.0
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -33,10 +32,10 @@ _FILES = {
 
 
 @click.command(name="dashboard")
-@watching_options("the page", DEFAULT_LISTEN, DEFAULT_EVERY_S)
+@watching_options("dashboard")
 def command(
     kafka: str,
-    kafka_config: dict[str, Any],
+    kafka_config: GivenSettings,
     archive_url: str,
     listen_at: Address,
     allow_hosts: tuple[str, ...],

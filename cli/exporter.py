@@ -1,7 +1,6 @@
 """`headrace exporter`: what `headrace lag` knows, as Prometheus metrics. Needs Kafka and S3 only."""
 
 import logging
-from typing import Any
 
 import click
 
@@ -11,22 +10,21 @@ from headrace.archiver.oncall.looking import Watcher
 from headrace.archiver.oncall.metric_list import LAG_METRICS
 from headrace.archiver.oncall.thresholds import Thresholds
 
-from .kafka_settings import reading_settings
+from .address import Address
+from .kafka_settings import GivenSettings, reading_settings
 from .looks import make_looker
 from .servers import open_to_look, reported_errors, stop_at_signals
-from .serving import METRICS_TYPE, Address, Page, serving
+from .serving import METRICS_TYPE, Page, serving
 from .watching import watching_options
 
 log = logging.getLogger("headrace.oncall")
 
-DEFAULT_LISTEN = "127.0.0.1:9477"
-
 
 @click.command(name="exporter")
-@watching_options("/metrics", DEFAULT_LISTEN, 15.0)
+@watching_options("exporter")
 def command(
     kafka: str,
-    kafka_config: dict[str, Any],
+    kafka_config: GivenSettings,
     archive_url: str,
     listen_at: Address,
     allow_hosts: tuple[str, ...],

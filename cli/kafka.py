@@ -5,9 +5,9 @@ from typing import cast
 
 import click
 
-from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.archiver.kafka_acls import ROLES, Role, commands_for, grants_of
 
+from .configuration import setting_option
 from .options import EXIT_USAGE, fail
 
 
@@ -24,7 +24,7 @@ def command() -> None:
 @click.option(
     "--user", metavar="NAME", help="The principal, such as User:archiver or User:CN=archiver.  [default: User:ROLE]"
 )
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group.")
+@setting_option("archive.group")
 @click.option("--kafka", default="KAFKA:9092", show_default=True, metavar="HOST:PORT", help="For the printed commands.")
 def acls(role: str, topics: tuple[str, ...], user: str | None, group: str, kafka: str) -> None:
     """Print the kafka-acls.sh commands that give a role the least it needs. Asks no server, changes nothing.

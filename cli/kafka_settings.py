@@ -1,6 +1,7 @@
-"""librdkafka's settings: security, tuning. By an option, or HEADRACE_KAFKA_... variables; never said in errors.
+"""librdkafka's settings: security, tuning. By an option, HEADRACE_KAFKA_... variables, or [kafka] of headrace.toml.
 
-An option on the command line wins over the environment, and holds no secrets, for all of a machine's users see it.
+In that order the first wins, setting by setting. An option on the command line holds no secrets, for all of a machine's
+users see it; no value is said in an error. Nothing is read, and no program run for a secret, before a verb asks Kafka.
 
 The light install has it too.
 """
@@ -9,6 +10,7 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from confluent_kafka import Consumer, KafkaException
 
 from headrace.producer.kafka_environment import PREFIX, SECRETS, Setting, sourced_settings
 
-from .options import EXIT_USAGE, Decorator, fail
+from .configuration import Decorator, configuration
 
 # The settings that a person is likely to have meant: security, and what is tuned most.
 KNOWN = (
@@ -33,11 +35,21 @@ KNOWN = (
     *("socket.timeout.ms", "connections.max.idle.ms", "session.timeout.ms", "fetch.message.max.bytes", "linger.ms"),
     *("compression.type", "statistics.interval.ms", "debug", "log_level"),
 )
+SERVERS = ("bootstrap.servers", "metadata.broker.list")
+"""The address is --kafka's, whatever the settings say."""
 SAID_CHARS_MAX = 5
 """A longer value is not repeated in an error: it may be a secret in the wrong place."""
 
 
-def parse_kafka_config(context: click.Context, option: click.Parameter, value: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class GivenSettings:
+    """What the option, or the variable of the same meaning, says. `typed`: it stands on the command line."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    typed: bool = False
+
+
+def parse_kafka_config(context: click.Context, option: click.Parameter, value: str) -> GivenSettings:
     """Read a JSON object, or @FILE that holds one. A click callback."""
     text = value
     if value.startswith("@"):
@@ -56,21 +68,14 @@ def parse_kafka_config(context: click.Context, option: click.Parameter, value: s
     for name, each in found.items():
         if not isinstance(each, str | int | float):
             raise click.BadParameter(f"the value of {name!r} must be a text, a number, true or false")
-    return _over_environment(found, context.get_parameter_source(str(option.name)), inline=not value.startswith("@"))
-
-
-def _over_environment(given: dict[str, Any], source: ParameterSource | None, *, inline: bool) -> dict[str, Any]:
-    """Put single variables over what their JSON object says, and an option of the command line over all."""
-    typed = source == ParameterSource.COMMANDLINE
-    if typed and inline and (secret := sorted(SECRETS & set(given))):
+    typed = context.get_parameter_source(str(option.name)) == ParameterSource.COMMANDLINE
+    if typed and not value.startswith("@") and (secret := sorted(SECRETS & set(found))):
         variable = PREFIX + secret[0].upper().replace(".", "_")
         raise click.BadParameter(
             f"{secret[0]} is a secret, and a command line is seen by all of the machine's users; give {variable} or "
             f"{variable}_FILE in the environment, or @FILE"
         )
-    found = _checked({name: text for name, text in os.environ.items() if name != f"{PREFIX}CONFIG"})
-    single = {name: each.value for name, each in found.items() if each.source.startswith(PREFIX) and not typed}
-    return {**{name: each.value for name, each in found.items()}, **given, **single}
+    return GivenSettings(found, typed)
 
 
 kafka_config_option: Decorator = click.option(
@@ -84,15 +89,29 @@ kafka_config_option: Decorator = click.option(
 )
 
 
-def reading_settings(kafka: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of whoever reads; end the command when librdkafka refuses them."""
-    settings = {**config, "bootstrap.servers": kafka}
-    if config:
+def reading_settings(kafka: str, given: GivenSettings | None = None) -> dict[str, Any]:
+    """Return all settings for a cluster. Raises UsageError for those that librdkafka refuses."""
+    return {**kafka_extra(given), "bootstrap.servers": kafka}
+
+
+def kafka_extra(given: GivenSettings | None = None) -> dict[str, Any]:
+    """Return what there is beside the bootstrap servers. Raises UsageError for what cannot be used."""
+    given = given or GivenSettings()
+    try:
+        # What the variable holds is in `given`, read and checked.
+        others = {name: text for name, text in os.environ.items() if name != f"{PREFIX}CONFIG"}
+        found = sourced_settings(others, configuration().kafka)
+        check_settings(found)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    single = {name: each.value for name, each in found.items() if each.source.startswith(PREFIX) and not given.typed}
+    settings = {**{name: each.value for name, each in found.items()}, **given.values, **single}
+    if settings:
         try:
             Consumer({"log_level": 0, **settings, "group.id": "headrace", "bootstrap.servers": "127.0.0.1:1"}).close()
         except KafkaException as error:
-            fail(f"--kafka-config: {without_values(error.args[0].str(), config)}", EXIT_USAGE)
-    return settings
+            raise click.UsageError(f"--kafka-config: {without_values(error.args[0].str(), settings)}") from None
+    return {name: value for name, value in settings.items() if name not in SERVERS}
 
 
 def without_values(text: str, config: Mapping[str, Any]) -> str:
@@ -101,26 +120,6 @@ def without_values(text: str, config: Mapping[str, Any]) -> str:
         if isinstance(value, str) and (len(value) > SAID_CHARS_MAX or "password" in name) and value:
             text = text.replace(value, f"(the value of {name})")
     return text
-
-
-def kafka_settings(bootstrap: str) -> dict[str, Any]:
-    """Return librdkafka's settings for a cluster. Ends the command when the environment's cannot be used."""
-    return {"bootstrap.servers": bootstrap, **kafka_extra()}
-
-
-def kafka_extra() -> dict[str, Any]:
-    """Return what the environment adds to the bootstrap servers. Ends the command when it cannot be used."""
-    return {name: setting.value for name, setting in _checked(os.environ).items()}
-
-
-def _checked(environment: Mapping[str, str]) -> dict[str, Setting]:
-    """Return an environment's settings. Ends the command when they cannot be used."""
-    try:
-        found = sourced_settings(environment)
-        check_settings(found)
-    except ValueError as error:
-        fail(str(error), EXIT_USAGE)
-    return found
 
 
 def check_settings(sourced: Mapping[str, Setting]) -> None:

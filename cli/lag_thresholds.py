@@ -4,17 +4,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from headrace.archiver.oncall.thresholds import Thresholds
 
-_DEFAULT = Thresholds()
-_OPTIONS = (
-    ("--warn-behind", "behind_warning_s", "Seconds."),
-    ("--critical-behind", "behind_critical_s", "Seconds."),
-    ("--critical-loss", "loss_critical_s", "Seconds: unarchived records that Kafka deletes sooner are critical."),
-    ("--max-transaction", "transaction_s", "Seconds: a transaction may stay open for so long."),
-)
+from .configuration import configuration, setting_option
+from .setting_table import SETTINGS
+
+_KEYS = ("lag.warn_behind", "lag.critical_behind", "lag.critical_loss", "lag.max_transaction")
+_FIELDS = {key: SETTINGS[key].flag[1] for key in _KEYS}
 
 
 def thresholds_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,11 +18,16 @@ def thresholds_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_thresholds(**given: Any) -> Any:
-        said = {field: given.pop(field) for _, field, _ in _OPTIONS}
+        said = {field: given.pop(field) for field in _FIELDS.values()}
         return command(thresholds=Thresholds(**said), **given)
 
     made: Callable[..., Any] = with_thresholds
-    for name, field, text in reversed(_OPTIONS):
-        default = getattr(_DEFAULT, field)
-        made = click.option(name, field, type=float, default=default, show_default=True, metavar="S", help=text)(made)
+    for key in reversed(_KEYS):
+        made = setting_option(key)(made)
     return made
+
+
+def stated_thresholds() -> Thresholds:
+    """Return those of the file and the defaults, for a verb that has no options for them."""
+    stated = configuration().stated
+    return Thresholds(**{field: stated[key].value for key, field in _FIELDS.items() if key in stated})

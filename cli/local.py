@@ -19,6 +19,8 @@ from rich.markup import escape
 
 from headrace.local import Instance, LocalError, default_folder
 
+from .configuration import setting_option
+
 T = TypeVar("T")
 
 # As init scripts do: 3 is "not running".
@@ -55,19 +57,13 @@ def command() -> None:
 @command.command()
 @click.option("--detach", is_flag=True, help="Return once both answer, and leave them running.")
 @_FOLDER
-@click.option(
-    "--kafka-home",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="KAFKA_HOME",
-    show_envvar=True,
-    help="Use the unpacked Kafka 4 in this folder, fetch nothing.",
-)
+@setting_option("local.kafka_home", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--java-home",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Use this Java (17 or newer) instead of the one that comes with headrace.",
 )
-@click.option("--maven-url", envvar="HEADRACE_MAVEN_URL", show_envvar=True, help="Fetch Kafka from this mirror.")
+@setting_option("local.maven_url")
 def up(
     folder: Path | None, kafka_home: Path | None, java_home: Path | None, maven_url: str | None, *, detach: bool
 ) -> None:

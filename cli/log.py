@@ -3,7 +3,7 @@
 import json
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -15,6 +15,7 @@ from headrace.archiver.object_store import ObjectStore
 from headrace.replay.loading import object_url
 from headrace.replay.reader import unknown_topic
 
+from .log_moved import moved_command
 from .options import archive_option
 from .progress import RecordProgress
 from .servers import open_store, reported_errors
@@ -24,7 +25,24 @@ LOG_VERSION = 1
 SPANS_SHOWN = 3
 
 
-@click.command(name="log")
+OWN_OPTIONS = ("--tail", "--fold", "--json", "--archive")
+
+
+class _WithMoved(click.Command):
+    """`headrace log moved TOPIC ...` is a verb of its own; a topic that is called `moved` is shown all the same."""
+
+    also: ClassVar[dict[str, click.Command]] = {"moved": moved_command}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Hand `moved TOPIC` on to its own command."""
+        if args and args[0] in self.also and len(args) > 1 and not args[1].startswith(OWN_OPTIONS):
+            return self.also[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(name="log", cls=_WithMoved)
 @click.argument("topic")
 @archive_option
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the newest N entries.")
@@ -35,6 +53,8 @@ def command(topic: str, archive_url: str, tail: int | None, fold: bool, as_json:
 
     The chain of hashes and the log's rules are checked on the way. Keep the last line's hash: `headrace verify TOPIC
     --head SEQ:HASH` then proves that nothing before it was changed.
+
+    `headrace log moved TOPIC` records that the topic goes on in another Kafka cluster: see `headrace log moved --help`.
 
     \b
     headrace log pin --tail 20

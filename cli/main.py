@@ -13,6 +13,8 @@ import click
 
 from headrace import __version__
 
+from .configuration import CONFIG_OPTION, config_option
+
 # verb -> (module, one line for --help). The order is the order of a newcomer's first day.
 VERBS: dict[str, tuple[str, str]] = {
     "local": ("local", "Run real Kafka and real S3 on this machine, without Docker."),
@@ -20,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "produce": ("produce", "Log events of one type from JSON lines on stdin."),
     "spool": ("spool", "Show what waits in a spool folder, whose it is, and what is damaged."),
     "ship": ("ship", "Deliver a spool folder to Kafka, from a process of its own."),
+    "config": ("config", "Show every setting with where it comes from; check them, and what they lead to."),
     "kafka": ("kafka", "Print the rights that each role needs in Kafka."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
@@ -34,6 +37,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Check a topic's log, objects, digests and gaps."),
     "checkpoint": ("checkpoint", "Name positions in the archive; list and show them."),
     "compact": ("compact", "Put many small files of a date into few."),
+    "erase": ("erase", "Take a person's rows out of the archive for good."),
+    "expire": ("expire", "Take old dates out of the archive."),
     "gc": ("gc", "Show what no commit names any more, and remove it."),
 }
 
@@ -77,6 +82,7 @@ class LazyGroup(click.Group):
         command = module.command
         if not isinstance(command, click.Command):
             raise TypeError(f"headrace.cli.{cmd_name} exports no click command")
+        config_option(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -92,6 +98,9 @@ def root() -> None:
 
     First steps: `headrace local up --detach`, then `eval "$(headrace local env)"`.
     """
+
+
+root.params.append(CONFIG_OPTION)
 
 
 def main(args: Sequence[str] | None = None) -> Any:

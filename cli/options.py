@@ -5,43 +5,25 @@ Exit codes: 0 fine; 1 what was asked about is wrong (damage found, bad lines, a 
 refuses us; 130 interrupted.
 """
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
+
+from .configuration import setting_option, tell_aws
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_SERVER = 3
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-kafka_option: Decorator = click.option(
-    "--kafka",
-    envvar="HEADRACE_KAFKA",
-    metavar="HOST:PORT[,...]",
-    required=True,
-    show_envvar=True,
-    help="Kafka's bootstrap servers.",
-)
-archive_option: Decorator = click.option(
-    "--archive",
-    "archive_url",
-    envvar="HEADRACE_ARCHIVE",
-    metavar="s3://BUCKET/PREFIX",
-    required=True,
-    show_envvar=True,
-    help="Where the archive lies. Credentials and endpoint come from the usual AWS_... variables.",
-)
-log_format_option: Decorator = click.option(
-    "--log-format",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    envvar="HEADRACE_LOG_FORMAT",
-    show_envvar=True,
-    help="How it logs on standard error: json is an object a line.",
-)
+def _with_store(context: click.Context, _option: click.Parameter, value: str) -> str:
+    tell_aws(context)
+    return value
+
+
+kafka_option = setting_option("kafka.servers", required=True)
+archive_option = setting_option("store.url", required=True, callback=_with_store)
+log_format_option = setting_option("log.format")
 
 
 def fail(message: str, code: int) -> NoReturn:

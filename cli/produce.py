@@ -16,7 +16,8 @@ from headrace.schemas import Event, InvalidEvent
 from headrace.schemas.classes import event_classes
 from headrace.schemas.from_json import event_from_json
 
-from .kafka_settings import kafka_extra
+from .configuration import setting_option
+from .kafka_settings import GivenSettings, kafka_config_option, kafka_extra
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail, kafka_option
 
 _EXIT_INTERRUPTED = 130
@@ -26,8 +27,9 @@ _PROGRESS_S = 0.5
 @click.command()
 @click.argument("event_type", metavar="TYPE")
 @kafka_option
+@kafka_config_option
 @click.option("--topic", help="The topic to write to.  [default: the type's name]")
-@click.option("--service", default="cli", show_default=True, envvar="HEADRACE_SERVICE", help="The service that logs.")
+@setting_option("producer.service", default="cli", show_default=True)
 @click.option(
     "--create-topic",
     "new_partitions",
@@ -43,6 +45,7 @@ _PROGRESS_S = 0.5
 def command(
     event_type: str,
     kafka: str,
+    kafka_config: GivenSettings,
     topic: str | None,
     service: str,
     new_partitions: int | None,
@@ -61,7 +64,7 @@ def command(
     if event_type not in classes:
         fail(f"there is no event type {event_type}; there are {', '.join(sorted(classes))}", EXIT_USAGE)
     target = topic or event_type
-    extra = kafka_extra()
+    extra = kafka_extra(kafka_config)
     _check_topic(kafka, target, new_partitions, extra)
     # What matters of it is in last_error, which is shown at the end.
     logging.getLogger("headrace.producer.librdkafka").setLevel(logging.CRITICAL)

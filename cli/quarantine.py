@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.default_names import SCHEMA_TOPIC
 from headrace.archiver.failpoints import RETRY_FAILPOINTS
 from headrace.archiver.log_state import LogState
 from headrace.archiver.quarantine_retry import QuarantineRetry, Retried
@@ -21,7 +20,8 @@ from headrace.schemas.canonical import fingerprint, load
 from headrace.schemas.catalog import builtin
 from headrace.schemas.errors import SchemaError
 
-from .kafka_settings import kafka_settings
+from .configuration import setting_option
+from .kafka_settings import GivenSettings, kafka_config_option, reading_settings
 from .options import EXIT_USAGE, EXIT_WRONG, archive_option, fail
 from .progress import RecordProgress
 from .rewriters import failpoint_of, is_gone, new_ids, writer_name
@@ -102,14 +102,9 @@ def show_command(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A writer schema (.avsc) that was never published. Repeatable.",
 )
-@click.option(
-    "--kafka",
-    envvar="HEADRACE_KAFKA",
-    metavar="HOST:PORT[,...]",
-    show_envvar=True,
-    help="Kafka's bootstrap servers: published schemas are looked up there too.",
-)
-@click.option("--schema-topic", default=SCHEMA_TOPIC, show_default=True, help="Where writer schemas are published.")
+@setting_option("kafka.servers", help="Kafka's bootstrap servers: published schemas are looked up there too.")
+@kafka_config_option
+@setting_option("archive.schema_topic")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def retry_command(
     topic: str,
@@ -117,6 +112,7 @@ def retry_command(
     dates: tuple[str, ...],
     schema_files: tuple[Path, ...],
     kafka: str | None,
+    kafka_config: GivenSettings,
     schema_topic: str,
     as_json: bool,
 ) -> None:
@@ -134,7 +130,7 @@ def retry_command(
         schemas = ArchiveSchemas(
             store,
             _Texts(_texts(schema_files)),
-            lambda: [] if kafka is None else read_schema_topic(kafka_settings(kafka), schema_topic),
+            lambda: [] if kafka is None else read_schema_topic(reading_settings(kafka, kafka_config), schema_topic),
             monotonic=clock.monotonic,
         )
         retry = QuarantineRetry(

@@ -14,7 +14,8 @@ from headrace.replay.line_file import LineFile
 from headrace.replay.replay_plan import ReplayPlan
 from headrace.replay.transform import Transform
 
-from .kafka_settings import kafka_settings
+from .configuration import setting_option
+from .kafka_settings import kafka_config_option, reading_settings
 from .options import EXIT_USAGE, archive_option
 from .replay_options import ALLOWANCES, Request, allowance_options, selection_of, selection_options
 from .replay_planning import kept_plan, plan_of, show_plan, show_refused
@@ -59,15 +60,10 @@ PLANNING = (*SELECTING, "into", "form", "strip_headers", "provenance_headers", "
 @click.option("--overwrite", is_flag=True, help="Files: replace one that exists.")
 @click.option("--allow-empty", is_flag=True, help="A plan of 0 records is an answer, not a mistake.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="kafka: records a second.")
-@click.option(
-    "--target-kafka",
-    "--kafka",
-    "target_kafka",
-    envvar="HEADRACE_KAFKA",
-    show_envvar=True,
-    metavar="HOST:PORT[,...]",
-    help="kafka: the target's bootstrap servers.",
+@setting_option(
+    "kafka.servers", "--target-kafka", "--kafka", "target_kafka", help="kafka: the target's bootstrap servers."
 )
+@kafka_config_option
 @click.option("--strip-headers", is_flag=True, help="kafka: leave the records' headers out.")
 @click.option("--provenance-headers", is_flag=True, help="kafka: add headers that say where a record came from.")
 @allowance_options
@@ -92,8 +88,7 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
     clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
     with reported_errors():
         options["topics"] = topics
-        servers = options["target_kafka"]
-        kafka = None if servers is None else kafka_settings(servers)
+        kafka = _target(options)
         allow = Allowances(
             **{name.replace("-", "_"): options[f"allow_{name.replace('-', '_')}"] for name in ALLOWANCES}
         )
@@ -128,6 +123,14 @@ def command(topics: tuple[str, ...], archive_url: str, **options: Any) -> None:
             run.try_it()
         else:
             run.run()
+
+
+def _target(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the settings of the target's Kafka; none are read, and no secret asked for, where there is none."""
+    into = options["into"]
+    if options["target_kafka"] is None or (into is not None and not into.startswith("kafka:")):
+        return None
+    return reading_settings(options["target_kafka"], options["kafka_config"])
 
 
 def _refuse_together(options: dict[str, Any]) -> None:

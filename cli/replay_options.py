@@ -14,7 +14,7 @@ from headrace.replay.replay_plan import PlannedTarget, TargetKind
 from headrace.replay.selection import Selection, parse_selection
 from headrace.replay.transform import Transform
 
-from .options import Decorator
+from .configuration import Decorator
 
 ALLOWANCES: Mapping[str, str] = {
     "not-empty": "append to what the target has.",

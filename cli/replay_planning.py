@@ -111,6 +111,12 @@ def show_plan(plan: ReplayPlan) -> None:
             click.echo(gap_text(each.plan.topic, identity, gap), err=True)
         if len(gaps) > GAPS_SHOWN:
             click.echo(f"and {len(gaps) - GAPS_SHOWN} gaps more: `headrace log {each.plan.topic}`", err=True)
+        for removal in [each for covered in each.plan.ranges for each in covered.removals][:GAPS_SHOWN]:
+            click.echo(
+                f"{removal.kind}: {each.plan.topic}/{removal.partition}: {removal.rows:,} records between offsets "
+                f"{removal.first} and {removal.last}, by entry {removal.seq}: the range is exact without them",
+                err=True,
+            )
     for text in (*plan.altered, *plan.transform.reasons()):
         click.echo(f"alters: {text}", err=True)
 

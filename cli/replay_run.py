@@ -29,6 +29,8 @@ from headrace.replay.running import chosen_reasons, open_plan, run_into_file, ru
 from .progress import RecordProgress
 from .replay_planning import show_plan
 
+REMOVED_SHOWN = 5
+
 
 @contextmanager
 def _watch(what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -177,10 +179,13 @@ def _show(outcome: TopicOutcome, did: str) -> None:
     quarantined = f" ({counts.quarantined:,} quarantined)" if counts.quarantined else ""
     earlier = f" ({outcome.earlier:,} of them by earlier runs)" if outcome.earlier else ""
     into = "" if target.kind == "stdout" else f" into {target.name}"
+    removed = "".join(f"; {each.text(plan.topic)}" for each in outcome.removed[:REMOVED_SHOWN])
+    if len(outcome.removed) > REMOVED_SHOWN:
+        removed += f"; and {len(outcome.removed) - REMOVED_SHOWN} more that the receipt names"
     proof = "; target verified: counts and digests of keys, values, headers and timestamps are equal"
     click.echo(
         f"{did} {counts.records:,} records{quarantined} of {plan.topic}{into}{earlier}, all {counts.parts:,} parts "
-        f"checked against their digests, {sum(1 for _ in plan.gaps())} gaps"
+        f"checked against their digests, {sum(1 for _ in plan.gaps())} gaps{removed}"
         f"{proof if 'partitions' in outcome.target and target.kind == 'kafka' else ''}",
         err=target.kind == "stdout",
     )
@@ -204,4 +209,5 @@ def _to_stdout(store: ObjectStore, whole: ReplayPlan, topic: TopicReplay) -> Top
         click.echo("stopped: the reader of standard output closed it; the replay is not complete", err=True)
         raise SystemExit(0) from None
     decoded = [] if form == "raw" else ["values are decoded, for people"]
-    return TopicOutcome(topic, reading.counts, reading.parts_read, [*chosen_reasons(topic), *decoded], {})
+    reasons = [*chosen_reasons(topic), *decoded]
+    return TopicOutcome(topic, reading.counts, reading.parts_read, reasons, {}, removed=reading.removed())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from headrace.archiver.failpoints import Failpoint, no_failpoint, signal_at
 from headrace.schemas.uuid7 import Uuid7
 
-VERBS = ("compact", "retry")
+VERBS = ("compact", "retry", "erase", "expire")
 
 
 def writer_name(verb: str) -> str:

@@ -17,7 +17,8 @@ from headrace.schemas.release import release
 from headrace.schemas.rules import Violation
 from headrace.schemas.shapes import own_fields
 
-from .kafka_settings import kafka_extra
+from .configuration import setting_option, tell_aws
+from .kafka_settings import GivenSettings, kafka_config_option, kafka_extra
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail, kafka_option
 
 _folder_option = click.option(
@@ -81,9 +82,12 @@ def show(event_type: str, folder: Path | None, form: str | None) -> None:
     type=click.Choice(["kafka", "archive"]),
     help="Also compare with the schemas published to Kafka, or kept in the archive.",
 )
-@click.option("--kafka", envvar="HEADRACE_KAFKA", metavar="HOST:PORT[,...]", help="Kafka's bootstrap servers.")
-@click.option("--archive", envvar="HEADRACE_ARCHIVE", metavar="s3://BUCKET/PREFIX", help="Where the archive lies.")
-def check_folder(folder: Path | None, against: str | None, kafka: str | None, archive: str | None) -> None:
+@setting_option("kafka.servers")
+@kafka_config_option
+@setting_option("store.url", "--archive", "archive")
+def check_folder(
+    folder: Path | None, against: str | None, kafka: str | None, kafka_config: GivenSettings, archive: str | None
+) -> None:
     """Check a FOLDER of schemas: its rules, all pairs of versions, and that no release changed.
 
     Without FOLDER, headrace's own types are checked. Exit code 1 when a rule is broken: file, field, rule, what to do.
@@ -98,7 +102,7 @@ def check_folder(folder: Path | None, against: str | None, kafka: str | None, ar
         address = kafka if against == "kafka" else archive
         if not address:
             fail(f"--against {against} needs --{against}, or HEADRACE_{against.upper()}", EXIT_USAGE)
-        found += _compared(read, _in_kafka(address) if against == "kafka" else _in_archive(address))
+        found += _compared(read, _in_kafka(address, kafka_config) if against == "kafka" else _in_archive(address))
     unsure = warnings(read)
     for violation in unsure:
         click.echo(f"warning: {violation}", err=True)
@@ -158,12 +162,14 @@ def release_folder(folder: Path) -> None:
 @command.command("publish")
 @_folder_argument
 @kafka_option
-def publish_folder(folder: Path | None, kafka: str) -> None:
+@kafka_config_option
+def publish_folder(folder: Path | None, kafka: str, kafka_config: GivenSettings) -> None:
     """Publish the schemas of a FOLDER (default: headrace's own) to Kafka, for readers to find."""
     read = _read(folder)
+    extra = kafka_extra(kafka_config)
     try:
         texts = read.texts()
-        created = publish(kafka, texts, kafka_config=kafka_extra())
+        created = publish(kafka, texts, kafka_config=extra)
     except KafkaUnreachable as error:
         fail(str(error), EXIT_SERVER)
     except SchemaError as error:
@@ -202,10 +208,11 @@ def _compared(folder: SchemaFolder, elsewhere: list[tuple[str, str]]) -> list[Vi
     return found
 
 
-def _in_kafka(kafka: str) -> list[tuple[str, str]]:
+def _in_kafka(kafka: str, config: GivenSettings) -> list[tuple[str, str]]:
     """Return what is published to Kafka."""
+    extra = kafka_extra(config)
     try:
-        return [(f"Kafka's {key.hex()}", text) for key, text in read_published(kafka, kafka_config=kafka_extra())]
+        return [(f"Kafka's {key.hex()}", text) for key, text in read_published(kafka, kafka_config=extra)]
     except UnknownTopic:
         return []  # nothing was published yet
     except KafkaUnreachable as error:
@@ -218,6 +225,7 @@ def _in_archive(archive_url: str) -> list[tuple[str, str]]:
         from .servers import open_store, reported_errors  # noqa: PLC0415 - brings boto3, which the light install lacks
     except ModuleNotFoundError as error:
         fail(f"--against archive needs {error.name}: pip install 'headrace[archiver]'", EXIT_USAGE)
+    tell_aws()
     store = open_store(archive_url)
     with reported_errors():
         keys = [info.key for info in store.list("schemas/")]

@@ -12,11 +12,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
+from .address import Address, address_of
+from .configuration import Decorator, setting_option
 from .options import EXIT_USAGE, fail
+from .setting_table import SETTINGS
 
 REQUESTS_AT_ONCE_MAX = 32
 REQUEST_TIMEOUT_S = 20.0
@@ -30,48 +33,23 @@ _HEADERS = {
 }
 
 
-class Address(NamedTuple):
-    """Where to listen."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        """The address as a browser takes it."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-
-
 def parse_address(_context: click.Context, _option: click.Parameter, value: str | None) -> Address | None:
     """Read HOST:PORT, or PORT for 127.0.0.1; port 0 takes a free one. A click callback."""
     if value is None:
         return None
-    host, _, port = value.rpartition(":")
-    if not port.isdecimal() or int(port) > 65_535 or ("[" in host) != (":" in host):
+    address = address_of(value)
+    if address is None:
         raise click.BadParameter(f"{value!r} is no HOST:PORT, such as 127.0.0.1:9477 or [::1]:9477")
-    return Address(host.strip("[]") or "127.0.0.1", int(port))
+    return address
 
 
-def address_option(name: str, text: str, default: str | None = None) -> Callable[..., Any]:
-    """Return an option for an address to listen on."""
-    return click.option(
-        name,
-        f"{name.strip('-')}_at",
-        default=default,
-        show_default=default is not None,
-        callback=parse_address,
-        metavar="HOST:PORT",
-        help=text,
-    )
+def listen_option(key: str) -> Decorator:
+    """Return the option of a setting that is an address to listen on."""
+    flag = SETTINGS[key].flags[0]
+    return setting_option(key, flag, f"{flag.strip('-')}_at", callback=parse_address, metavar="HOST:PORT")
 
 
-allow_host_option = click.option(
-    "--allow-host",
-    "allow_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="A name under which this is asked over HTTP, beside IP addresses and localhost. Repeat for several.",
-)
+allow_host_option = setting_option("http.allow_hosts")
 
 
 @dataclass(frozen=True)

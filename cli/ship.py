@@ -2,14 +2,13 @@
 
 import functools
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 from confluent_kafka import KafkaException
@@ -21,9 +20,11 @@ from headrace.producer.shipping_here import shipper_maker
 from headrace.producer.spool.resending import Resending
 from headrace.producer.spool.shipping import Shipping
 
-from .kafka_settings import kafka_config_option, without_values
+from .address import Address
+from .configuration import environment, setting_option
+from .kafka_settings import GivenSettings, kafka_config_option, kafka_extra, without_values
 from .options import EXIT_USAGE, EXIT_WRONG, fail, kafka_option, log_format_option
-from .serving import METRICS_TYPE, Address, Page, address_option, allow_host_option, serving
+from .serving import METRICS_TYPE, Page, allow_host_option, listen_option, serving
 from .ship_metrics import SHIP_METRICS
 
 _EXIT_INTERRUPTED = 130
@@ -38,17 +39,14 @@ _EXIT_INTERRUPTED = 130
 @click.option(
     "--until-empty", is_flag=True, help="End when all that is there is delivered, instead of waiting for more."
 )
-@click.option(
-    "--grace", "grace_s", type=click.FloatRange(0), default=5.0, show_default=True, metavar="SECONDS",
-    help="How long to wait at the end for what is on its way to Kafka.",
-)  # fmt: skip
-@address_option("--metrics", "Serve metrics at /metrics, for Prometheus. Needs `headrace[metrics]`.")
+@setting_option("ship.grace")
+@listen_option("ship.metrics")
 @allow_host_option
 @log_format_option
 def command(
     folder: Path,
     kafka: str,
-    kafka_config: dict[str, Any],
+    kafka_config: GivenSettings,
     dead_letters: bool,
     reason: str | None,
     until_empty: bool,
@@ -78,15 +76,16 @@ def command(
     # What matters of it is said here.
     logging.getLogger("headrace.producer").setLevel(logging.CRITICAL)
     say = _teller(log_format)
+    extra = kafka_extra(kafka_config)
     try:
-        config = producer_config("ship", kafka) | kafka_config
+        config = producer_config("ship", kafka) | extra
         connect(config)  # so that a setting that cannot work is told at once
         shipping = Shipping(
             folder.absolute(),
             config=config,
             make_producer=connect,
             in_flight_records_max=IN_FLIGHT_RECORDS_MAX,
-            limits=limits_from(os.environ),
+            limits=limits_from(environment()),
             grace_s=grace_s,
             say=say,
             clock_ns=time.time_ns,
@@ -97,9 +96,9 @@ def command(
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
     except KafkaException as error:
-        fail(f"--kafka-config, or --kafka: {without_values(error.args[0].str(), kafka_config)}", EXIT_USAGE)
+        fail(f"--kafka-config, or --kafka: {without_values(error.args[0].str(), extra)}", EXIT_USAGE)
     if dead_letters:
-        make = shipper_maker("ship", kafka, kafka_config, None, time.monotonic)
+        make = shipper_maker("ship", kafka, extra, None, time.monotonic)
         resending = Resending(folder.absolute(), reason=reason, make_shipper=make, say=say, clock_ns=time.time_ns)
         caught = _caught(resending.stop)
         resending.run()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from headrace.archiver.default_names import DEFAULT_GROUP
 from headrace.replay.errors import RequestRefused
 from headrace.replay.findings import VerifyReport, gap_text
 from headrace.replay.kafka_target import Clock
@@ -17,12 +16,14 @@ from headrace.replay.verify_kafka import compare_with_kafka
 from headrace.replay.verify_receipt import verify_receipt
 
 from . import verify_audit
-from .kafka_settings import kafka_settings
+from .configuration import setting_option
+from .kafka_settings import GivenSettings, kafka_config_option, reading_settings
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
 from .servers import open_store, reported_errors
 
 LEFTOVERS_SHOWN = 5
+REMOVED_SHOWN = 20
 
 
 @click.command(name="verify")
@@ -36,16 +37,15 @@ LEFTOVERS_SHOWN = 5
 @click.option(
     "--against-kafka", is_flag=True, help="Compare with Kafka too, record by record, where it still has them."
 )
-@click.option(
-    "--kafka", envvar="HEADRACE_KAFKA", show_envvar=True, metavar="HOST:PORT[,...]", help="Bootstrap servers."
-)
+@setting_option("kafka.servers")
+@kafka_config_option
 @click.option(
     "--receipt",
     metavar="FILE|ID",
     help="Read the target of a replay back and compare it with its receipt, in a file or in the archive.",
 )
 @click.option("--target-kafka", metavar="HOST:PORT[,...]", help="--receipt: the target's cluster, if not --kafka.")
-@click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group in Kafka.")
+@setting_option("archive.group")
 @click.option(
     "--audit", is_flag=True, help="Reconcile with the audit events instead: name what was emitted and never arrived."
 )
@@ -64,6 +64,7 @@ def command(
     head: str | None,
     against_kafka: bool,
     kafka: str | None,
+    kafka_config: GivenSettings,
     receipt: str | None,
     target_kafka: str | None,
     group: str,
@@ -92,7 +93,7 @@ def command(
         if (topic is None) == (receipt is None):
             raise RequestRefused("name a topic, or a replay by --receipt: one of the two")
         if receipt is not None or topic is None:
-            _verify_receipt(archive_url, receipt or "", target_kafka or kafka, as_json=as_json)
+            _verify_receipt(archive_url, receipt or "", target_kafka or kafka, kafka_config, as_json=as_json)
             return
         noted = _head(head)
         if against_kafka and kafka is None:
@@ -101,7 +102,8 @@ def command(
         if audit:
             if head or against_kafka:
                 raise RequestRefused("--audit is a check of its own: leave out --head and --against-kafka")
-            verify_audit.run(store, topic, kafka=kafka, spools=spools, as_json=as_json)
+            settings = reading_settings(kafka, kafka_config) if kafka else None
+            verify_audit.run(store, topic, kafka=settings, spools=spools, as_json=as_json)
             return
         if spools:
             raise RequestRefused("--spool is for --audit: without it nothing of a spool is looked at")
@@ -116,7 +118,7 @@ def command(
                 compare_with_kafka(
                     store,
                     state,
-                    kafka_settings(kafka),
+                    reading_settings(kafka, kafka_config),
                     group=group,
                     clock=clock,
                     report=report,
@@ -130,12 +132,12 @@ def command(
             raise SystemExit(EXIT_WRONG)
 
 
-def _verify_receipt(archive_url: str, name: str, kafka: str | None, *, as_json: bool) -> None:
+def _verify_receipt(archive_url: str, name: str, kafka: str | None, config: GivenSettings, *, as_json: bool) -> None:
     path = Path(name)
     in_file = path.is_file()
     receipt = decode_receipt(path.read_bytes(), name) if in_file else read_receipt(open_store(archive_url), name)
     clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
-    settings = None if kafka is None else kafka_settings(kafka)
+    settings = None if kafka is None else reading_settings(kafka, config)
     with RecordProgress(f"verify replay {receipt['id']}", receipt["records"]) as progress:
         report = verify_receipt(receipt, kafka=settings, clock=clock, on_progress=progress.update)
     if as_json:
@@ -164,6 +166,10 @@ def _head(text: str | None) -> tuple[int, str] | None:
 def _show(report: VerifyReport) -> None:
     for identity, gap in report.gaps:
         click.echo(gap_text(report.topic, identity, gap))
+    for each in report.removed[:REMOVED_SHOWN]:
+        click.echo(each.text(report.topic))
+    if len(report.removed) > REMOVED_SHOWN:
+        click.echo(f"and {len(report.removed) - REMOVED_SHOWN} more that --json names")
     if report.unreferenced:
         size = sum(info.size for info in report.unreferenced)
         count = len(report.unreferenced)
@@ -179,6 +185,12 @@ def _show(report: VerifyReport) -> None:
     if report.kafka is not None:
         checked += f", {report.kafka.records:,} compared with Kafka and equal"
     if report.ok:
-        click.echo(f"{report.topic}: fine. {checked}; {len(report.gaps)} gaps; head {report.snapshot}")
+        removed = _removed_text(report)
+        click.echo(f"{report.topic}: fine. {checked}; {len(report.gaps)} gaps{removed}; head {report.snapshot}")
     else:
         click.echo(f"{report.topic}: {len(report.findings)} things are wrong. {checked}; head {report.snapshot}")
+
+
+def _removed_text(report: VerifyReport) -> str:
+    counts = {what: sum(each.rows for each in report.removed if each.what == what) for what in ("erased", "expired")}
+    return "".join(f"; {rows:,} records {what}" for what, rows in counts.items() if rows)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,6 @@ from headrace.replay.errors import RequestRefused
 from headrace.replay.intervals import Intervals
 from headrace.replay.kafka_target import Clock
 
-from .kafka_settings import kafka_settings
 from .options import EXIT_WRONG
 from .progress import RecordProgress
 
@@ -28,12 +28,12 @@ NEXT = (
 )
 
 
-def run(store: S3Store, topic: str, *, kafka: str | None, spools: tuple[Path, ...], as_json: bool) -> None:
+def run(store: S3Store, topic: str, *, kafka: dict[str, Any] | None, spools: tuple[Path, ...], as_json: bool) -> None:
     """Audit a topic and show it; end the command with 1 when something is not explained."""
     reach = None
     if kafka:
         clock = Clock(now_ms=lambda: time.time_ns() // 1_000_000, monotonic=time.monotonic, pause=time.sleep)
-        settings = kafka_settings(kafka)
+        settings = kafka
         reach = lambda state: reach_by_kafka(settings, clock, state)  # noqa: E731 - one argument, bound here
     with RecordProgress(f"audit {topic}") as progress:
         spooled = _spooled(spools, topic) if spools else None

@@ -3,34 +3,24 @@
 from collections.abc import Callable
 from typing import Any
 
-import click
-
-from headrace.archiver.default_names import DEFAULT_GROUP
-
+from .configuration import Decorator, setting_option
 from .kafka_settings import kafka_config_option
 from .lag_thresholds import thresholds_options
 from .options import archive_option, kafka_option, log_format_option
-from .serving import address_option, allow_host_option
+from .serving import allow_host_option, listen_option
 
 
-def watching_options(served: str, listen: str, every_s: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def watching_options(verb: str) -> Decorator:
     """Return the options of a verb that looks each so many seconds, and serves what it sees at an address."""
     options = (
         kafka_option,
         kafka_config_option,
         archive_option,
-        address_option("--listen", f"Where {served} is served.", listen),
+        listen_option(f"{verb}.listen"),
         allow_host_option,
-        click.option("--topic", "topics", multiple=True, metavar="T", help="Only this topic. Repeat for several."),
-        click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The archiver's consumer group."),
-        click.option(
-            "--every",
-            type=click.FloatRange(1),
-            default=every_s,
-            show_default=True,
-            metavar="S",
-            help="Look so often: seconds.",
-        ),
+        setting_option("lag.topics"),
+        setting_option("archive.group"),
+        setting_option(f"{verb}.every"),
         thresholds_options,
         log_format_option,
     )

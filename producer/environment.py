@@ -1,10 +1,16 @@
-"""Reads an event log's settings from environment variables: what EventLog.from_env() takes, and `headrace ship`."""
+"""Reads an event log's settings from environment variables: what EventLog.from_env() takes, and `headrace ship`.
+
+A file that HEADRACE_CONFIG names is read too, and comes to the same as variables that are not set otherwise.
+"""
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from .kafka_environment import kafka_settings_from
+from .kafka_environment import Deferred, kafka_settings_from
+from .setting_table import PRODUCER_SETTINGS, SECTIONS
+from .settings_file import SettingsFile, read_file
 from .spool.limits import SpoolLimits
 from .statsd import StatsD
 
@@ -19,8 +25,29 @@ _LIMITS = {
 _SHIP = {"": "here", "here": "here", "separate": "separate"}
 
 
-def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return EventLog's arguments as far as the environment gives them; raise ValueError for what cannot be read."""
+def with_file(env: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, Deferred]]:
+    """Return an environment with what the file that it names adds, and what that says of Kafka. Raises ValueError.
+
+    No other file is looked for: an app does not take settings from wherever it happens to be started.
+    """
+    path = env.get("HEADRACE_CONFIG")
+    if not path:
+        return env, {}
+    found = read_file(Path(path), PRODUCER_SETTINGS, SECTIONS)
+    return merged(env, found), found.kafka
+
+
+def merged(env: Mapping[str, str], found: SettingsFile) -> dict[str, str]:
+    """Return an environment in which what the file says stands where no variable does."""
+    said = {each.variable: found.stated[each.key].text for each in PRODUCER_SETTINGS if each.key in found.stated}
+    return {**said, **{name: text for name, text in env.items() if text or name not in said}}
+
+
+def settings_from(env: Mapping[str, str], kafka: Mapping[str, Deferred] | None = None) -> dict[str, Any]:
+    """Return EventLog's arguments as far as the environment gives them; raise ValueError for what cannot be read.
+
+    `kafka`: what a settings file says of librdkafka's settings.
+    """
     ship = env.get("HEADRACE_SHIP", "")
     if ship not in _SHIP:
         raise ValueError(f"HEADRACE_SHIP must be 'here' or 'separate', not {ship!r}")
@@ -35,7 +62,7 @@ def settings_from(env: Mapping[str, str]) -> dict[str, Any]:
         "audit": env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes"),
         "statsd": StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None,
     }
-    if kafka_config := kafka_settings_from(env):
+    if kafka_config := kafka_settings_from(env, kafka):
         settings["kafka_config"] = kafka_config
     return settings
 

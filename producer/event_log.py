@@ -16,7 +16,7 @@ from . import forks
 from .audited_log import process_log
 from .auditing import AuditSettings
 from .counts import Counts
-from .environment import settings_from
+from .environment import settings_from, with_file
 from .exits import close_at_exit, close_at_multiprocessing_exit
 from .greenlets import real_threads
 from .pii_keys import PiiKeys, as_keys, keys_from_env
@@ -142,11 +142,13 @@ class EventLog:
         HEADRACE_TOPIC_PREFIX, HEADRACE_STRICT (1 or 0), HEADRACE_KAFKA_CONFIG (a JSON object of librdkafka settings),
         HEADRACE_PII_KEYS or HEADRACE_PII_KEY_FILE, HEADRACE_AUDIT (1 or 0), HEADRACE_STATSD (HOST:PORT),
         HEADRACE_SHIP (`here` or `separate`), HEADRACE_SPOOL, and its bounds: HEADRACE_SPOOL_BYTES_MAX, _AGE_S_MAX,
-        _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). Raises ValueError.
+        _FREE_BYTES_MIN, _SEGMENT_BYTES, _CLASSES (a JSON object). HEADRACE_CONFIG names a headrace.toml, whose sections
+        [kafka], [producer] and [spool] say what these do not. Raises ValueError.
         """
-        settings = settings_from(os.environ)
+        env, kafka = with_file(os.environ)
+        settings = settings_from(env, kafka)
         if "pii_keys" not in overrides:
-            settings["pii_keys"] = keys_from_env(os.environ)
+            settings["pii_keys"] = keys_from_env(env)
         settings |= overrides
         for name in ("service",) if settings["ship"] == "separate" else ("service", "kafka"):
             if not settings[name]:

@@ -3,14 +3,15 @@
 HEADRACE_KAFKA_SASL_USERNAME is `sasl.username`, and so on: lower case, dots for underscores. A secret may instead be
 named by ..._FILE (its content) or ..._COMMAND (what a program prints, run without a shell), so that it never stands in
 a process's environment. HEADRACE_KAFKA_CONFIG_FILE names a file of `name=value` lines, HEADRACE_KAFKA_CONFIG is a JSON
-object, or @FILE that holds one. What is named more closely wins: file, then object, then single variables. Messages
-name a variable, never its value.
+object, or @FILE that holds one. What is named more closely wins: headrace.toml, file, object, then single variables.
+Messages name a variable or a line of the file, never its value.
 """
 
 import json
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,34 +41,63 @@ class Setting(NamedTuple):
     source: str
 
 
-def kafka_settings_from(env: Mapping[str, str]) -> dict[str, Any]:
+class Deferred(NamedTuple):
+    """A setting whose value is read when it is needed: a secret in a file, or one that a program prints."""
+
+    read: Callable[[], Any]
+    source: str
+
+
+def kafka_settings_from(env: Mapping[str, str], base: Mapping[str, Deferred] | None = None) -> dict[str, Any]:
     """Return the settings beside the bootstrap servers. Raises ValueError for what cannot be read."""
-    return {name: setting.value for name, setting in sourced_settings(env).items()}
+    return {name: setting.value for name, setting in sourced_settings(env, base).items()}
 
 
-def sourced_settings(env: Mapping[str, str]) -> dict[str, Setting]:
-    """Return the settings with their sources, sorted by name. Raises ValueError for what cannot be read."""
-    found: dict[str, Setting] = {}
+def sourced_settings(
+    env: Mapping[str, str], base: Mapping[str, Deferred] | None = None, *, secrets: bool = True
+) -> dict[str, Setting]:
+    """Return the settings with their sources, sorted by name. Raises ValueError for what cannot be read.
+
+    `base`: what a settings file says; all that the environment says wins over it. Without `secrets` no secret is read
+    and no program is run: REDACTED stands for them.
+    """
+    found: dict[str, Deferred] = dict(base or {})
     variable = f"{PREFIX}CONFIG_FILE"
     if path := env.get(variable):
-        found.update({name: Setting(value, path) for name, value in _properties(variable, path).items()})
+        found.update({name: _known(value, path) for name, value in _properties(variable, path).items()})
     variable = f"{PREFIX}CONFIG"
     if text := env.get(variable):
-        found.update({name: Setting(value, variable) for name, value in kafka_object(variable, text).items()})
-    single: dict[str, Setting] = {}
+        found.update({name: _known(value, variable) for name, value in kafka_object(variable, text).items()})
+    single: dict[str, Deferred] = {}
     for variable in sorted(name for name in env if name.startswith(PREFIX)):
         suffix = variable.removeprefix(PREFIX)
         if suffix in _NOT_SETTINGS or not env[variable]:
             continue
-        name, value = _single(variable, suffix, env[variable])
+        name, deferred = _single(variable, suffix, env[variable])
         if name in single:
             raise ValueError(f"{variable} and {single[name].source} both give {name}; leave one of them out")
-        single[name] = Setting(value, variable)
+        single[name] = deferred
     found.update(single)
-    for name, setting in found.items():
+    for name, each in found.items():
         if name in _FIXED:
-            raise ValueError(f"{setting.source}: {name} is given by {_FIXED[name]} or --kafka; leave it out")
-    return dict(sorted(found.items()))
+            raise ValueError(f"{each.source}: {name} is given by {_FIXED[name]} or --kafka; leave it out")
+    hidden = frozenset() if secrets else SECRETS
+    return {
+        name: Setting(REDACTED if name in hidden else each.read(), each.source) for name, each in sorted(found.items())
+    }
+
+
+def secret_of(name: str, value: Any, source: str) -> tuple[str, Deferred]:
+    """Return which setting NAME, NAME_file or NAME_command gives, and its value. The last two are for secrets."""
+    for ending, read in (("_file", _from_file), ("_command", _from_command)):
+        secret = name.removesuffix(ending)
+        if name.endswith(ending) and secret in SECRETS:
+            return secret, Deferred(partial(read, f"{source}: {name}", str(value)), source)
+    return name, _known(str(value).lower() if isinstance(value, bool) else value, source)
+
+
+def _known(value: Any, source: str) -> Deferred:
+    return Deferred(lambda: value, source)
 
 
 def redacted(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,12 +127,12 @@ def _setting_name(suffix: str) -> str:
     return _UNDERSCORED.get(name, name)
 
 
-def _single(variable: str, suffix: str, text: str) -> tuple[str, str]:
+def _single(variable: str, suffix: str, text: str) -> tuple[str, Deferred]:
     for ending, read in (("_FILE", _from_file), ("_COMMAND", _from_command)):
         name = _setting_name(suffix.removesuffix(ending))
         if suffix.endswith(ending) and name in SECRETS:
-            return name, read(variable, text)
-    return _setting_name(suffix), text
+            return name, Deferred(partial(read, variable, text), variable)
+    return _setting_name(suffix), _known(text, variable)
 
 
 def _from_file(variable: str, path: str) -> str:

@@ -4,7 +4,7 @@ A file has the columns of the schemas of its own rows; a plan's schema is the un
 file lacks is null there. Names of the record's own columns begin with `_`, as in the archive; `dt` is there too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.parquet_file import FileCorrupt, footer_bytes
 
 from .errors import ArchiveDamaged, RequestRefused
 from .loading import RESTORE, object_url
-from .plan import FileRead, Plan
+from .plan import Plan
 
 FOOTER_BYTES_GUESS = 64 << 10
 FOOTER_THREADS = 8
@@ -30,26 +31,30 @@ def plan_schema(store: ObjectStore, plan: Plan) -> pa.Schema:
 
     Raises RequestRefused where a column has two types that have no common one, ArchiveDamaged, StoreError.
     """
-    reads = [read for unit in plan.units for read in unit.files]
+    return files_schema(store, plan.topic, [read.committed for unit in plan.units for read in unit.files])
+
+
+def files_schema(store: ObjectStore, topic: str, files: Sequence[CommittedFile]) -> pa.Schema:
+    """Return the union of the columns of files, and `dt`. Raises what plan_schema() raises."""
     schemas: list[pa.Schema] = []
     with ThreadPoolExecutor(FOOTER_THREADS) as pool:
-        for schema in pool.map(lambda read: _file_schema(store, read), reads):
+        for schema in pool.map(lambda committed: _file_schema(store, committed), files):
             if schema not in schemas:
                 schemas.append(schema)
     try:
         union = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise RequestRefused(
-            f"the files of {plan.topic} have columns of one name and different types ({error}): choose a range "
+            f"the files of {topic} have columns of one name and different types ({error}): choose a range "
             "that has one of them, or take the records without columns"
         ) from error
     names = [*(n for n in union.names if not n.startswith("_")), *(n for n in union.names if n.startswith("_"))]
     return pa.schema([*(union.field(name) for name in names), pa.field("dt", pa.date32())])
 
 
-def _file_schema(store: ObjectStore, read: FileRead) -> pa.Schema:
-    key = read.committed.file.key
-    where = f"{object_url(store, key)} (entry {read.committed.seq})"
+def _file_schema(store: ObjectStore, committed: CommittedFile) -> pa.Schema:
+    key = committed.file.key
+    where = f"{object_url(store, key)} (entry {committed.seq})"
     try:
         tail = store.get_tail(key, FOOTER_BYTES_GUESS)
         if len(tail) < (needed := footer_bytes(tail, where)):

@@ -8,6 +8,8 @@ from headrace.archiver.log_entries import Gap
 from headrace.archiver.log_state import Identity
 from headrace.archiver.object_store import ObjectInfo
 
+from .removed import Removed
+
 REPORT_VERSION = 1
 
 
@@ -39,13 +41,14 @@ class VerifyReport:
     rows: int = 0
     bytes: int = 0
     gaps: list[tuple[Identity, Gap]] = field(default_factory=list)
+    removed: list[Removed] = field(default_factory=list)
     unreferenced: list[ObjectInfo] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     kafka: "KafkaCompared | None" = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong. Gaps are known and recorded, so they are not wrong."""
+        """Whether nothing is wrong. Gaps, erasures and expired rows are known and recorded, so they are not wrong."""
         return not self.findings
 
     def as_json(self) -> dict[str, Any]:
@@ -67,6 +70,7 @@ class VerifyReport:
             },
             "kafka": None if self.kafka is None else self.kafka.as_json(),
             "gaps": [gap_json(identity, gap) for identity, gap in self.gaps],
+            "removed": [each.as_json() for each in self.removed],
             "unreferenced": [{"key": info.key, "bytes": info.size} for info in self.unreferenced],
             "findings": [finding.as_json() for finding in self.findings],
         }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from headrace.archiver.log_entries import Gap, PartEntry
+from headrace.archiver.log_removals import Removal
 from headrace.archiver.log_state import CommittedFile, Identity, LogState, PartitionState
 
 from .errors import ArchiveDamaged, RangeMissing
@@ -21,7 +22,8 @@ from .selection import Selection
 class PartitionRange:
     """The offsets [start, end) of one identity that a plan covers, and the recorded gaps in them.
 
-    `origin` and `next` say what the archive has of it.
+    `removals`: what was erased or expired there, as far as the state tells (removed.py knows more). `origin` and
+    `next` say what the archive has of it.
     """
 
     identity: Identity
@@ -30,6 +32,7 @@ class PartitionRange:
     origin: int
     next: int
     gaps: tuple[Gap, ...]
+    removals: tuple[Removal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def make_plan(state: LogState, selection: Selection) -> Plan:
     Raises RangeMissing, naming what the archive has, and ArchiveDamaged for a log that cannot be planned from.
     """
     ranges = tuple(_range(state, chosen, selection) for chosen in _chosen(state, selection))
+    _refuse_expired(state, selection)
     reads = _reads(state, {covered.identity: covered for covered in ranges}, selection)
     parts = [part for read in reads for part in read.parts]
     bounds = {covered.identity.partition: covered for covered in ranges}
@@ -163,7 +167,22 @@ def _range(state: LogState, archived: PartitionState, selection: Selection) -> P
     gaps = tuple(
         gap for gap in archived.gaps if (gap.start <= end if gap.end is None else gap.start < end and gap.end > start)
     )
-    return PartitionRange(identity, start, end, archived.origin, archived.next, gaps)
+    removals = tuple(
+        each
+        for each in state.removals
+        if Identity(each.topic_id, each.partition, each.lineage) == identity and each.first < end and each.last >= start
+    )
+    return PartitionRange(identity, start, end, archived.origin, archived.next, gaps, removals)
+
+
+def _refuse_expired(state: LogState, selection: Selection) -> None:
+    """A date that is named, and that expired, is not to be taken for one without records."""
+    for date in sorted(set(selection.dates) & state.expired.keys()):
+        if not any(True for _ in state.files.select(dates=[date])):
+            raise RangeMissing(
+                f"dt {date} of {state.topic} expired, by entry {state.expired[date]} of its log: nothing of it is left "
+                "in the archive; leave it out"
+            )
 
 
 # -- which files -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.archiver.log_entries import FileEntry, Gap, LogCorrupt, PartEntry, file_from_json
+from headrace.archiver.log_removals import Removal
 from headrace.archiver.log_state import CommittedFile, Identity
 
 from .errors import RequestRefused
@@ -40,6 +41,7 @@ def _range_json(covered: PartitionRange) -> dict[str, Any]:
         "origin": covered.origin,
         "next": covered.next,
         "gaps": [gap.as_json() for gap in covered.gaps],
+        "removals": [each.as_list() for each in covered.removals],
     }
 
 
@@ -77,7 +79,8 @@ def plan_from_json(value: Mapping[str, Any], where: str) -> Plan:
 def _range(value: Mapping[str, Any]) -> PartitionRange:
     gaps = tuple(Gap(each["from"], each["to"], each["reason"], each["evidence"]) for each in value["gaps"])
     identity = Identity(value["topic_id"], value["partition"], value["lineage"])
-    return PartitionRange(identity, value["from"], value["to"], value["origin"], value["next"], gaps)
+    removals = tuple(map(Removal.from_list, value.get("removals", ())))
+    return PartitionRange(identity, value["from"], value["to"], value["origin"], value["next"], gaps, removals)
 
 
 def _read(value: Mapping[str, Any], where: str) -> FileRead:

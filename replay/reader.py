@@ -23,6 +23,7 @@ from .fetch_ahead import FetchAhead
 from .loading import FileContext, context_of, fetch, load_parts, load_places, parse
 from .merging import Merge, Rows
 from .plan import FileRead, Plan, make_plan
+from .removed import Removed, removed_of
 from .selection import Selection
 
 FETCH_THREADS = 4
@@ -101,6 +102,10 @@ class Reading:
         """The columns of the chunks' tables, None when they have none."""
         return self._columns.schema if self._columns is not None and self._tables_out else None
 
+    def removed(self) -> list[Removed]:
+        """Return what was erased or expired in the plan's ranges. Raises what reading the log raises."""
+        return removed_of(self.store, self.plan)
+
     def chunks(self) -> Iterator[Chunk]:
         """Yield the selected records.
 
@@ -112,9 +117,10 @@ class Reading:
         for merge in merges:
             yield from self._merged(merge, bodies)
         if self.counts.parts == 0 and not self._allow_empty:
+            gone = "".join(f" ({each.text(self.plan.topic)})" for each in self.removed())
             raise NothingChecked(
                 f"{self.plan.topic} has no records in the selection ({self.plan.selection.describe()}) at snapshot "
-                f"{self.plan.snapshot}: nothing was read, so nothing was checked. Widen the selection, or say "
+                f"{self.plan.snapshot}{gone}: nothing was read, so nothing was checked. Widen the selection, or say "
                 "--allow-empty"
             )
         if (self.counts.parts, self.counts.rows) != (self.plan.parts, self.plan.rows):

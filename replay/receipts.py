@@ -16,6 +16,7 @@ from headrace.archiver.object_store import ObjectNotFound, ObjectStore, StoreErr
 from .errors import RequestRefused
 from .findings import gap_json
 from .reader import PartRead, ReadCounts
+from .removed import Removed
 from .replay_plan import ReplayPlan, TopicReplay, decode_plan
 from .target_digest import PartitionResult
 
@@ -25,7 +26,10 @@ RECEIPTS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TopicOutcome:
-    """What became of one topic. `reasons`: why it is not exact; `target`: JSON, by kind of target."""
+    """What became of one topic. `reasons`: why it is not exact; `target`: JSON, by kind of target.
+
+    `removed`: what was erased or expired in the range: of the rest it is exact all the same.
+    """
 
     topic: TopicReplay
     counts: ReadCounts
@@ -33,6 +37,7 @@ class TopicOutcome:
     reasons: Sequence[str]
     target: Mapping[str, Any]
     earlier: int = 0
+    removed: Sequence[Removed] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -53,6 +58,7 @@ class TopicOutcome:
                 ],
             },
             "gaps": [gap_json(identity, gap) for identity, gap in plan.gaps()],
+            "removed": [each.as_json() for each in self.removed],
             "exact": not self.reasons,
             "reasons": list(self.reasons),
             "target": {**self.topic.target.as_json(), **self.target},

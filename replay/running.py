@@ -68,6 +68,7 @@ def run_into_file(
         parts=reading.parts_read,
         reasons=[*chosen_reasons(topic), *(["values are decoded, for people"] if decoded else [])],
         target={"bytes": file.file.size, "sha256": file.file.sha256(), "partitions": partitions},
+        removed=reading.removed(),
     )
 
 
@@ -99,6 +100,7 @@ def run_into_kafka(
         reasons=[*chosen_reasons(topic), *counts.reasons],
         target=kafka_target_json(results, timestamps_kept=not target.log_append_time),
         earlier=counts.earlier,
+        removed=reading.removed(),
     )
 
 
@@ -128,7 +130,10 @@ def try_run(
             on_progress(done if reading.plan.counted else reading.counts.rows)
     if target is not None and clock is not None:
         refusals.note(lambda: check_target(target, topic.plan, allow, resuming=False, now_ms=clock.now_ms()))
-    return TopicOutcome(topic, reading.counts, reading.parts_read, chosen_reasons(topic), {}), list(refusals)
+    outcome = TopicOutcome(
+        topic, reading.counts, reading.parts_read, chosen_reasons(topic), {}, removed=reading.removed()
+    )
+    return outcome, list(refusals)
 
 
 class Refusals:

@@ -22,6 +22,7 @@ from .loading import RESTORE, LoadedPart, fetch, load_parts, object_url, parse
 from .plan import Unit, plan_everything
 from .reader import unknown_topic
 from .verify_folds import FoldChecker
+from .verify_removals import check_removals
 
 Progress = Callable[[VerifyReport, int], None]
 RESTORE_ENTRY = f"{RESTORE}; readers refuse the log from here on"
@@ -48,6 +49,7 @@ def verify_archive(
     checker = _FileChecker(store, topic, report, lambda: on_progress(report, all_rows))
     for unit in plan_everything(state):
         checker.check_unit(unit)
+    check_removals(store, state, report)
     _find_leftovers(store, state, report)
     return report, state
 

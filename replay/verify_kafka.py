@@ -4,7 +4,7 @@ First one pass over each side makes a digest for each partition; only where thes
 side, to say which are missing, extra or different. Memory is bounded by a flush and a fetch.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from .kafka_range import read_ranges
 from .kafka_target import Clock, topic_config
 from .plan import make_plan
 from .reader import Reading
+from .removed import Removed
 from .selection import Selection
 
 Range = tuple[int, int]
@@ -63,12 +64,25 @@ def compare_with_kafka(
     if not report.kafka.ranges:
         return
     compacted = "compact" in topic_config(kafka, state.topic)["cleanup.policy"]
-    sides = _Sides(store, state, kafka, clock, {p: each.gaps for p, each in archived.items()})
+    removed = {p: _removed(report, each) for p, each in archived.items()}
+    erased = {
+        p: [Gap(*pair, "erased") for r in each if r.what == "erased" for pair in r.offsets]
+        for p, each in removed.items()
+    }
+    sides = _Sides(store, state, kafka, clock, {p: (*each.gaps, *erased[p]) for p, each in archived.items()})
     differing = sides.differing(report.kafka, on_progress)
     for partition in differing:
         found = sides.differences(partition, report.kafka.ranges[partition])
+        found.forget_expired(removed[partition])
         report.kafka.records += found.equal
         report.findings += found.findings(f"{state.topic}/{partition}", compacted=compacted)
+
+
+def _removed(report: VerifyReport, at: PartitionState) -> list[Removed]:
+    own = at.identity
+    return [
+        r for r in report.removed if (r.topic_id, r.partition, r.lineage) == (own.topic_id, own.partition, own.lineage)
+    ]
 
 
 def _ranges(topic: str, archived: Mapping[int, PartitionState], admin: KafkaAdmin) -> dict[int, Range]:
@@ -111,6 +125,14 @@ class _Found:
     missing: list[int] = field(default_factory=list)
     extra: list[int] = field(default_factory=list)
     different: list[tuple[int, str]] = field(default_factory=list)
+
+    def forget_expired(self, removed: Iterable[Removed]) -> None:
+        """Take out what Kafka still has of records that expired here: as many as the log says, where it says."""
+        for each in removed:
+            ((first, end),) = each.offsets if each.what == "expired" else ((0, 0),)
+            inside = [offset for offset in self.missing if first <= offset < end]
+            if len(inside) <= each.rows:
+                self.missing = [offset for offset in self.missing if not first <= offset < end]
 
     def findings(self, where: str, *, compacted: bool) -> Iterator[Finding]:
         """Yield one finding for each kind of difference. Compaction may have removed what is archived."""

@@ -24,8 +24,9 @@ from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.oncall.topic_news import EntryNews, GapNews, TopicNews
 from headrace.archiver.oncall.whole import Account, Whole
 from headrace.archiver.source import TopicPartition
+from headrace.cli.address import Address
 from headrace.cli.dashboard import pages_of
-from headrace.cli.serving import Address, serving
+from headrace.cli.serving import serving
 
 NOW_MS = 1_795_580_460_000  # 2026-11-25T04:21:00Z
 HOUR_MS = 3_600_000

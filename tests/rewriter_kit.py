@@ -1,9 +1,13 @@
-"""What tests give a verb that rewrites files: a clock that stands, ids that count, nobody dead."""
+"""What tests give a verb that rewrites files: an archive of all sorts, a clock that stands, nobody dead."""
 
 import itertools
+import random
 from typing import Any
 
+from small_archive import DAY_MS, NOV_23_MS, Rec, SmallArchive, pin_value, rows
+
 from headrace.archiver.failpoints import no_failpoint
+from headrace.replay.reader import read
 
 _ids = itertools.count(1)
 
@@ -35,3 +39,27 @@ def rewriter_options(writer: str, **more: Any) -> dict[str, Any]:
         "is_gone": lambda _writer: False,
         **more,
     }
+
+
+def archive_of(commits: int, *, seed: int = 1) -> SmallArchive:
+    """Commits of three partitions over two dates, with headers, tombstones, quarantined and non-canonical records."""
+    archive, at_random = SmallArchive(), random.Random(seed)
+    starts = [0, 0, 0]
+    for _ in range(commits):
+        records: list[Rec] = []
+        for partition in at_random.sample(range(3), at_random.randint(1, 3)):
+            for _ in range(at_random.randint(1, 4)):
+                offset = starts[partition]
+                starts[partition] += at_random.randint(1, 2)
+                at_ms = NOV_23_MS + at_random.choice([0, 0, DAY_MS])
+                value = at_random.choice(
+                    [pin_value(offset, at_ms=at_ms), pin_value(offset, at_ms=at_ms), None, b"junk"]
+                )
+                headers = [("h", None), ("h", b"2")] if at_random.random() < 0.3 else []
+                records.append(Rec(partition, offset, value, b"k", at_ms, headers))
+        archive.commit(sorted(records, key=lambda r: (r.partition, r.offset)))
+    return archive
+
+
+def everything(archive: SmallArchive, at: int | None = None) -> list[Rec]:
+    return sorted(rows(list(read(archive.store, "pin", at=at))), key=lambda r: (r.partition, r.offset))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from headrace.archiver.commit_log import CommitLog, Committed
 from headrace.archiver.flush_buffer import FileContext, FlushBuffer
 from headrace.archiver.log_entries import Entry, FileEntry, Gap, PartEntry, Span
+from headrace.archiver.log_removals import counted, dates_of
 from headrace.archiver.memory_store import MemoryStore
 from headrace.archiver.object_store import ObjectStore
 from headrace.archiver.records import Headers, record_batch
@@ -110,8 +111,12 @@ class SmallArchive:
         gaps: dict[int, Sequence[Gap]] | None = None,
         topic_id: str = TOPIC_ID,
         lineages: dict[int, int] | None = None,
+        late_dates: Sequence[str] = (),
     ) -> Entry:
-        """Archive records as one commit. `ends`: how far a partition's span reaches, by default just past its rows."""
+        """Archive records as one commit. `ends`: how far a partition's span reaches, by default just past its rows.
+
+        `late_dates`: the dates whose rows are marked late.
+        """
         buffer = FlushBuffer(self._settings, self.schemas, new_id=self.new_id)
         if records:
             buffer.add(batch_of(records))
@@ -143,6 +148,7 @@ class SmallArchive:
             self.cluster_id,
             "test:1:0",
             tuple({"partition": s.partition, "lineage": s.lineage, "from": s.start} for s in spans),
+            sealed=late_dates,
         )
         files = []
         for built in buffer.build(context) if records else []:
@@ -164,6 +170,18 @@ class SmallArchive:
                 files=tuple(files),
             )
         )
+
+    def expire(self, *keys: str, before: str = "2026-12-01") -> Entry:
+        """Let files expire, and leave their objects where they are."""
+        files = [self.log.state.files[key] for key in keys]
+        details = {
+            "before": before,
+            "removes": list(keys),
+            "rows": [list(each) for each in counted(files)],
+            "dates": {dt: list(rows) for dt, rows in dates_of(files).items()},
+        }
+        at = "2026-12-01T00:00:00Z"
+        return self.append(Entry("expire", self.topic, self.cluster_id, self.new_id(), "test", at, details=details))
 
     def append(self, entry: Entry) -> Entry:
         """Append any entry; it must fit."""

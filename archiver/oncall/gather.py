@@ -236,7 +236,7 @@ class Gatherer:
                     ends=None,
                     durable=None if newest is None else newest.next,
                     committed=None,
-                    recreated=bool(state.topic_id) and topic_id is not None and state.topic_id != topic_id,
+                    recreated=bool(state.topic_id) and topic_id not in (None, state.topic_id) and not state.moved,
                     problem=problem,
                     damaged=damaged,
                     rows=rows,

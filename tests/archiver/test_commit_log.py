@@ -211,7 +211,7 @@ def test_snapshots_are_positions_in_the_log() -> None:
         ((b'"seq":1', b'"seq":2'), LogCorrupt),
         ((b'"spans":', b'"spams":'), LogCorrupt),
         ((b'"kind":"commit"', b'"kind":"merge"'), LogTooNew),
-        ((b'"min_reader":1', b'"min_reader":2'), LogTooNew),
+        ((b'"min_reader":1', b'"min_reader":3'), LogTooNew),
         ((b"{", b"["), LogCorrupt),
     ],
 )

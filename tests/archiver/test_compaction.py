@@ -1,12 +1,11 @@
 """Compaction: the same records in fewer files, whatever runs beside it and wherever it dies."""
 
 import itertools
-import random
 from collections.abc import Callable
 
 import pytest
-from rewriter_kit import Stopped, rewriter_options
-from small_archive import DAY_MS, NOV_23_MS, Rec, SmallArchive, pin_value, rows
+from rewriter_kit import Stopped, archive_of, everything, rewriter_options
+from small_archive import NOV_23_MS, Rec, SmallArchive, pin_value
 
 from headrace.archiver.commit_log import read_state
 from headrace.archiver.compaction_plan import CompactLimits
@@ -17,7 +16,6 @@ from headrace.archiver.memory_store import MemoryStore
 from headrace.archiver.object_store import OutcomeUnknown, StoreDenied
 from headrace.archiver.parquet_file import FileCorrupt
 from headrace.replay.errors import RangeMissing
-from headrace.replay.reader import read
 from headrace.replay.verify import verify_archive
 
 DATE = "2026-11-23"
@@ -33,30 +31,6 @@ def compactor(
 ) -> Compactor:
     options = rewriter_options(name, failpoint=failpoint, is_gone=gone)
     return Compactor(store, "pin", limits=limits or CompactLimits(), **options)
-
-
-def archive_of(commits: int, *, seed: int = 1) -> SmallArchive:
-    """Commits of three partitions over two dates, with headers, tombstones, quarantined and non-canonical records."""
-    archive, at_random = SmallArchive(), random.Random(seed)
-    starts = [0, 0, 0]
-    for _ in range(commits):
-        records: list[Rec] = []
-        for partition in at_random.sample(range(3), at_random.randint(1, 3)):
-            for _ in range(at_random.randint(1, 4)):
-                offset = starts[partition]
-                starts[partition] += at_random.randint(1, 2)
-                at_ms = NOV_23_MS + at_random.choice([0, 0, DAY_MS])
-                value = at_random.choice(
-                    [pin_value(offset, at_ms=at_ms), pin_value(offset, at_ms=at_ms), None, b"junk"]
-                )
-                headers = [("h", None), ("h", b"2")] if at_random.random() < 0.3 else []
-                records.append(Rec(partition, offset, value, b"k", at_ms, headers))
-        archive.commit(sorted(records, key=lambda r: (r.partition, r.offset)))
-    return archive
-
-
-def everything(archive: SmallArchive, at: int | None = None) -> list[Rec]:
-    return sorted(rows(list(read(archive.store, "pin", at=at))), key=lambda r: (r.partition, r.offset))
 
 
 def files_of(archive: SmallArchive, date: str = DATE) -> list[str]:

@@ -9,13 +9,15 @@ import pytest
 from fake_kafka import FakeKafka, FakeLog, FakeSource
 from no_schemas import NoSchemas
 
-from headrace.archiver.commit_log import read_state
+from headrace.archiver.commit_log import CommitLog, read_state
 from headrace.archiver.failpoints import no_failpoint
+from headrace.archiver.garbage import unreferenced
 from headrace.archiver.held import Writer
 from headrace.archiver.histories import ArchiveRefused
 from headrace.archiver.limits import Limits
 from headrace.archiver.log_state import Identity, LogState
 from headrace.archiver.memory_store import MemoryStore
+from headrace.archiver.moving import Destination, MoveRefused, Ordered, check_move, move
 from headrace.archiver.object_store import OutcomeUnknown, StoreUnreachable
 from headrace.archiver.parquet_file import read_file
 from headrace.archiver.restore import restore_records
@@ -23,6 +25,7 @@ from headrace.archiver.source import Records, Source, TopicPartition
 from headrace.archiver.topic_archive import TopicArchive
 from headrace.archiver.topic_decoder import SchemaSource, TopicSettings
 from headrace.archiver.worker import Worker
+from headrace.replay.verify import verify_archive
 
 P0, P1 = TopicPartition("raw", 0), TopicPartition("raw", 1)
 
@@ -484,6 +487,56 @@ def test_another_cluster_is_refused() -> None:
     other.source.give(P0)
     with pytest.raises(ArchiveRefused, match="belongs to Kafka cluster cluster-1"):
         other.run()
+
+
+def test_after_a_move_the_other_cluster_goes_on_and_the_old_one_is_refused() -> None:
+    """Offsets begin anew without loss or rewind; what the old cluster's worker still holds is fenced, and it ends."""
+    old, new, store = FakeKafka(), FakeKafka(), MemoryStore()
+    old.create("raw")[0].write(b"0", b"1")
+    bench = Bench(old, store)
+    bench.source.give(P0)
+    bench.run()
+    old.log(P0).write(b"2")
+    bench.run(1)
+    new.create("other")
+    new.create("raw")[0].write(b"a")
+    to = Destination("cluster-2", new.ids["raw"])
+    log = CommitLog(store, "raw", pause=lambda _s: None, lean=True)
+    names = {"writer": "test", "now": lambda: "2026-11-24T00:00:00Z", "new_id": lambda: "moved-1"}
+    entry = move(log, to, Ordered("me", "OPS-1"), left={0: 1}, **names)  # type: ignore[arg-type]
+    assert entry.min_reader == 2
+    assert bench.state().moved
+    with pytest.raises(ArchiveRefused, match="belongs to Kafka cluster cluster-2"):
+        bench.run()
+    other = Bench(new, store, cluster_id="cluster-2")
+    other.source.give(P0)
+    other.run()
+    assert not other.state().moved
+    assert archived(store) == [(0, 0, b"0"), (0, 0, b"a"), (0, 1, b"1")]
+    newest = other.state().newest(0)
+    assert newest is not None
+    assert (newest.identity, newest.origin, newest.next) == (Identity(new.ids["raw"], 0, 0), 0, 1)
+    closed = other.state().identities[Identity(old.ids["raw"], 0, 0)]
+    assert (closed.next, closed.closed, closed.gaps[-1].reason, closed.gaps[-1].evidence["left"]) == (
+        2,
+        True,
+        "moved",
+        1,
+    )
+    assert not list(unreferenced(store, other.state()))
+    report, _ = verify_archive(store, "raw")
+    assert report.ok, report.findings
+
+
+def test_a_copy_of_the_cluster_is_refused_as_a_destination() -> None:
+    """It has the topic under the same id: its offsets are taken already, and may mean other records."""
+    kafka, store = FakeKafka(), MemoryStore()
+    kafka.create("raw")[0].write(b"0")
+    bench = Bench(kafka, store)
+    bench.source.give(P0)
+    bench.run()
+    with pytest.raises(MoveRefused, match="is in the log already"):
+        check_move(bench.state(), Destination("cluster-2", kafka.ids["raw"]))
 
 
 def test_stop_commits_what_is_held() -> None:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from small_archive import CLUSTER_ID, SmallArchive
-
-from headrace.archiver.log_entries import Entry
+from small_archive import SmallArchive
 
 Run = Callable[..., Result]
 pytestmark = pytest.mark.usefixtures("archive")
@@ -48,7 +46,7 @@ def test_since_lists_what_came_after(run: Run, archive: SmallArchive) -> None:
 def test_since_tells_what_was_removed(run: Run, archive: SmallArchive) -> None:
     """What a job read earlier and is no longer part of the archive is named."""
     key = next(iter(archive.log.state.files))
-    archive.append(Entry("expire", "pin", CLUSTER_ID, "x", "w", "2026-12-01T00:00:00Z", details={"removes": [key]}))
+    archive.expire(key)
     result = run("files", "pin", "--since", "2")
     assert f"removed since 2: memory://archive/{key}" in result.stderr
     value = json.loads(run("files", "pin", "--since", "2", "--format", "json").stdout)

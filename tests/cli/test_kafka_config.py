@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from headrace.cli.kafka_settings import kafka_config_option, reading_settings, without_values
+from headrace.cli.kafka_settings import GivenSettings, kafka_config_option, reading_settings, without_values
 
 SECRET = "canary-secret-93d0"
 
@@ -17,7 +17,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> tuple[Result, lis
 
     @click.command()
     @kafka_config_option
-    def command(kafka_config: dict[str, Any]) -> None:
+    def command(kafka_config: GivenSettings) -> None:
         seen.append(reading_settings("h:1", kafka_config))
 
     return CliRunner().invoke(command, list(arguments), env={"HEADRACE_KAFKA_CONFIG": "", **(env or {})}), seen

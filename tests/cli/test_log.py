@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import Result
-from small_archive import CLUSTER_ID, SmallArchive
+from small_archive import SmallArchive
 
-from headrace.archiver.log_entries import Entry, log_key
+from headrace.archiver.log_entries import log_key
 
 Run = Callable[..., Result]
 pytestmark = pytest.mark.usefixtures("archive")
@@ -41,10 +41,9 @@ def test_json_holds_the_entries_as_they_are(run: Run, archive: SmallArchive) -> 
 def test_other_kinds_of_entries_are_shown(run: Run, archive: SmallArchive) -> None:
     """An expire entry is a line with its kind."""
     key = next(iter(archive.log.state.files))
-    details = {"removes": [key], "reason": "ttl"}
-    archive.append(Entry("expire", "pin", CLUSTER_ID, "x", "w", "2026-12-01T00:00:00Z", details=details))
+    archive.expire(key)
     line = run("log", "pin").stdout.splitlines()[-2]
-    assert line.split()[2:4] == ["expire", "reason=ttl"]
+    assert line.split()[2:4] == ["expire", "before=2026-12-01"]
 
 
 def test_an_unknown_topic_exits_2(run: Run) -> None:

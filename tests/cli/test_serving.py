@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 from scraping import get
 
-from headrace.cli.serving import Address, Page, address_option, serving
+from headrace.cli.address import Address
+from headrace.cli.serving import Page, parse_address, serving
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_addresses(text: str, address: Address | None) -> None:
     seen: list[Address] = []
 
     @click.command()
-    @address_option("--at", "where")
+    @click.option("--at", "at_at", callback=parse_address)
     def command(at_at: Address) -> None:
         seen.append(at_at)
 

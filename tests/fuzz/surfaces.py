@@ -75,9 +75,7 @@ def small_log() -> SmallArchive:
     made.append(
         replace(base, kind="intent", entry_id="i", details={"adds": ["data/topic=pin/dt=2026-11-23/new.parquet"]})
     )
-    made.append(
-        replace(base, kind="expire", entry_id="e", details={"removes": [first.files[0].key], "reason": "asked"})
-    )
+    made.expire(first.files[0].key)
     made.commit([Rec(1, 5, b"not avro")])
     return made
 

@@ -44,6 +44,10 @@ def complaint(line: str) -> str | None:
             known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
             if word.split("=")[0] not in known | {"--help", "-h"}:
                 return f"no option {word}"
+        elif command.context_settings.get("ignore_unknown_options"):
+            command = root.get_command(click.Context(root), word) or command  # `config show VERB ITS FLAGS`
+        elif word in (also := getattr(command, "also", {})):
+            command = also[word]  # `log moved TOPIC` beside `log TOPIC`
         elif isinstance(command, click.Group):
             verb = command.get_command(click.Context(command), word)
             if verb is None:

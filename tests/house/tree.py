@@ -12,7 +12,7 @@ PARTS = ("schemas", "producer", "archiver", "replay", "local", "cli")
 OTHER_CODE = ("tests", "examples", "bench", "docker", "localstack")
 
 _SKIPPED = {"__pycache__", "build", "dist", "spark-warehouse"}
-_BINARY = {".parquet", ".avro", ".png", ".svg", ".bin", ".gz", ".pyc", ".jar"}
+_BINARY = {".parquet", ".avro", ".png", ".svg", ".bin", ".gz", ".pyc", ".jar", ".zip"}
 
 
 def files(*folders: str, suffix: str = "") -> Iterator[Path]:

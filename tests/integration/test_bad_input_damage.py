@@ -238,7 +238,7 @@ def test_log_that_was_written_anew(damaged: Damaged, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"min_reader": 2}, ["reader version 2", "upgrade headrace"]), ({"kind": "dream"}, ["'dream'", "upgrade"])],
+    [({"min_reader": 3}, ["reader version 3", "upgrade headrace"]), ({"kind": "dream"}, ["'dream'", "upgrade"])],
     ids=["min_reader", "kind"],
 )
 def test_log_of_a_newer_headrace(damaged: Damaged, tmp_path: Path, change: dict[str, Any], words: list[str]) -> None:

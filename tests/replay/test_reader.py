@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_archive import CLUSTER_ID, DAY_MS, NOV_23_MS, TOPIC_ID, Rec, SmallArchive, pin_value, rows
+from small_archive import DAY_MS, NOV_23_MS, TOPIC_ID, Rec, SmallArchive, pin_value, rows
 
-from headrace.archiver.log_entries import Entry, Gap, log_key
+from headrace.archiver.log_entries import Gap, log_key
 from headrace.archiver.object_store import StoreUnreachable
 from headrace.archiver.records import RECORD_SCHEMA
 from headrace.replay import (
@@ -355,7 +355,7 @@ def test_an_object_that_a_later_entry_removed_is_explained() -> None:
     archive.commit(pins(0, 0, 5))
     reading = open_reading(archive.store, "pin")
     key = file_key(archive)
-    archive.append(Entry("expire", "pin", CLUSTER_ID, "x1", "test", "2026-12-01T00:00:00Z", details={"removes": [key]}))
+    archive.expire(key)
     del archive.memory.objects[key]
     with pytest.raises(RangeMissing, match=r"entry 2 \(expire"):
         list(reading.chunks())

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from small_archive import CLUSTER_ID, DAY_MS, NOV_23_MS, TOPIC_ID, Rec, SmallArchive, pin_value
+from small_archive import DAY_MS, NOV_23_MS, Rec, SmallArchive, pin_value
 
-from headrace.archiver.log_entries import Entry, Gap, LogTooNew, log_key
+from headrace.archiver.log_entries import Gap, LogTooNew, log_key
 from headrace.archiver.object_store import StoreUnreachable
 from headrace.replay import TopicUnknown
 from headrace.replay.findings import VerifyReport
@@ -289,9 +289,7 @@ def test_an_expired_file_is_neither_checked_nor_missed() -> None:
     """What an `expire` entry removed may be gone, and counts as leftover while it is not."""
     archive = archive_of_three()
     key = data_key(archive)
-    archive.append(
-        Entry("expire", "pin", CLUSTER_ID, "x", "test", "2026-12-01T00:00:00Z", TOPIC_ID, details={"removes": [key]})
-    )
+    archive.expire(key)
     assert [info.key for info in checked(archive).unreferenced] == [key]
     del archive.memory.objects[key]
     assert checked(archive).ok
