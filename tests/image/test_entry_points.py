@@ -105,8 +105,8 @@ def test_archive_replay_exporter_and_lag_do_their_work(image: Image, archive: Ar
     with lasting(image, env, [*words, "--raw", topic, "--group", archive.group, "--instance", "pod-0",
                                       "--flush-interval", "0.5"]) as (process, said):  # fmt: skip
         wait_until(lambda: any("log/" in key for key in archive.objects()), "a commit")
-        group = AdminClient({"bootstrap.servers": archive.servers.kafka}).describe_consumer_groups([archive.group])
-        (member,) = group[archive.group].result(timeout=60).members
+        admin = AdminClient({"bootstrap.servers": archive.servers.kafka})
+        (member,) = admin.describe_consumer_groups([archive.group])[archive.group].result(timeout=60).members
         assert member.group_instance_id == "headrace-pod-0-0"
         healthy = run(image, archive, *on_port(stage.health_check(), port))
         assert healthy.returncode == 0, healthy.stderr
