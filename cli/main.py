@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ship": ("ship", "Deliver a spool folder to Kafka, from a process of its own."),
     "config": ("config", "Show every setting with where it comes from; check them, and what they lead to."),
     "kafka": ("kafka", "Print the rights that each role needs in Kafka."),
+    "store": ("store", "Find out whether an S3 store is fit for an archive."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
     "dashboard": ("dashboard", "Serve a page that shows whether data is about to be lost."),

@@ -5,7 +5,7 @@ event. So a jump in the numbers of a topic means: never accepted, as long as no 
 topic's last event; otherwise lost for the reason that the queue gives. Everything is called by the reading thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from .queues import Queue
@@ -109,6 +109,11 @@ class CountedQueue:
         if waiting is not None:
             self.acked[waiting[0]] = self.acked.get(waiting[0], 0) + 1
         self._queue.ack(position)
+
+    def ack_all(self, positions: Iterable[int]) -> None:
+        """Forget many records that were read."""
+        for position in positions:
+            self.ack(position)
 
     def refuse(self, record: Record) -> None:
         """Take note that a record was acknowledged to the queue without having been delivered."""

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from .errors import KafkaUnreachable
-from .shipper import SCHEMAS_TOPIC
+from .schema_topic import SCHEMAS_TOPIC
 from .topics import NO_CONFIG, create_topic, partitions_of
 
 _TOPIC_CONFIG = {"cleanup.policy": "compact"}

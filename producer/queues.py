@@ -7,7 +7,7 @@ changed by single operations that Python makes atomic.
 
 import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -40,6 +40,9 @@ class Queue(Protocol):
 
     def ack(self, position: int) -> None:
         """Forget a record that was read."""
+
+    def ack_all(self, positions: Iterable[int]) -> None:
+        """Forget many records that were read."""
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""
@@ -125,6 +128,11 @@ class MemoryQueue:
         if record is not None:
             self._acked_bytes += record.queued_bytes
             self._acked += 1
+
+    def ack_all(self, positions: Iterable[int]) -> None:
+        """Forget many records that were read."""
+        for position in positions:
+            self.ack(position)
 
     def rewind(self) -> None:
         """Put back what was read and not acknowledged, before what was not read."""

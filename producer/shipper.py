@@ -1,7 +1,7 @@
 """The shipper: takes records off the queue and delivers them to Kafka, in order, until each is acknowledged.
 
 It owns the librdkafka producer, which is idempotent, and is the only one to touch it. What it never does: give up a
-record that Kafka did not refuse for good, or raise.
+record that Kafka did not refuse for good, or raise. in_flight.py tells how it knows what is delivered.
 
 A delivery that fails, or that takes too long, ends the producer: what it has not sent is purged, what is on the wire is
 waited for, and a new producer goes back to the lowest record that is not acknowledged. So order holds within a
@@ -12,7 +12,6 @@ lowest unacknowledged one are sent again in batches of one: only the record that
 """
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
@@ -21,20 +20,22 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from . import forks
-from .in_flight import InFlight, Moment
+from .in_flight import InFlight, Place, Report
 from .kafka_settings import SINGLY, settled
 from .letter import Letter, refused
+from .parking import Parking
 from .queues import Queue
 from .record import Record
-
-SCHEMAS_TOPIC = "headrace.schemas"
+from .schema_topic import SchemaTopic
 
 _BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
 _POLL_S = 0.02
 _IDLE_S = 0.5
 _MOMENT_S = 0.001
 _QUIET_S = 30.0
-_PARKED_BYTES_MAX = 128 << 20
+# When the oldest has had no answer for so long, a partition may stand still: then each record is a group of its own, so
+# that those of other partitions are acknowledged. For these there is the other half of the room for what is on its way.
+_PATIENCE_S = 2.0
 _log = logging.getLogger("headrace.producer")
 _TOPIC_ERRORS = frozenset(
     {
@@ -75,13 +76,11 @@ class Shipper:
         monotonic: Callable[[], float],
     ) -> None:
         self._queue = queue
-        self._ack = queue.ack
         self._config, self._delivery_timeout_s = settled(config)
         self._make_producer = make_producer
         self._on_refused = on_refused
         self._in_flight_max = in_flight_records_max
         self._drain_timeout_s = drain_timeout_s
-        self._topic_retry_s = topic_retry_s
         self._idle_s = idle_s
         self._monotonic = monotonic
         self._producer: Any = None
@@ -89,13 +88,10 @@ class Shipper:
         self._highest = -1  # the highest position handed to librdkafka so far
         self._single_until = -1  # up to this position records go in batches of one
         self._single = False  # whether the present producer sends them so
-        self._held: list[tuple[int, Record]] = []  # read, but not taken by a full librdkafka
-        self._parked: dict[str, list[tuple[int, Record]]] = {}
-        self._parked_until: dict[str, float] = {}
-        self._parked_bytes = 0
+        self._held: list[Place] = []  # read, but not taken by a full librdkafka
+        self._parking = Parking(retry_s=topic_retry_s, monotonic=monotonic)
         self._in_flight = InFlight()
-        self._published: set[bytes] = set()
-        self._refused_schemas: set[bytes] = set()
+        self._schemas = SchemaTopic()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self.idle = False  # whether it sleeps until nudge()
         self._quiet_until = float("-inf")
@@ -103,9 +99,13 @@ class Shipper:
         self.stopped = False
         self.acked = 0
         self.restarts = 0
-        self.schemas_failed = 0
         self.delivered_to = 0
         self.last_error: str | None = None
+
+    @property
+    def schemas_failed(self) -> int:
+        """How many schemas could not be published."""
+        return self._schemas.failed
 
     # --- called by the emitting side ---
 
@@ -140,65 +140,68 @@ class Shipper:
             return False
 
     def step(self) -> bool:
-        """Do what can be done at once: serve callbacks, recover, hand over records. Return whether any was handed."""
+        """Do what can be done at once: recover, hand over records, serve callbacks. Return whether to go on at once."""
         if self._failed is not None and self._producer is not None:
             self._recover()
         if self._producer is None:
             self._start_producer()
-        self._producer.poll(0)
-        if self._failed is None and self._in_flight.waited_s(self._monotonic()) > self._delivery_timeout_s:
+        now = self._monotonic()
+        waited_s = self._in_flight.waited_s(now)
+        if waited_s > self._delivery_timeout_s:
             self._failed = self._noted(f"delivery failed, trying again: no answer in {self._delivery_timeout_s:g} s")
-        if self._failed is not None:
             return True
-        handed = self._ship(self._next_batch())
-        if self._producer.poll(0):
-            forks.answered(self._producer)
+        alone = waited_s > _PATIENCE_S
+        try:
+            handed = self._ship(self._next_batch(alone=alone), now, alone=alone)
+        except BaseException as error:
+            self._failed = self._failed or f"shipping was interrupted: {type(error).__name__}"
+            raise
+        finally:
+            self._in_flight.close()
+        self._poll(0)
         self.delivered_to = self._queue.lowest_unacked()
         return handed
 
-    def _next_batch(self) -> list[tuple[int, Record]]:
+    def _next_batch(self, *, alone: bool) -> list[Place]:
         """Return what comes next: held back records, parked ones whose time has come, else new ones."""
         if self._held:
             batch, self._held = self._held, []
             return batch
-        now = self._monotonic()
-        for topic, until in self._parked_until.items():
-            # Only when all of the topic's records have come back: else a later one could overtake an earlier one.
-            if until <= now and not self._in_flight.topics.get(topic) and self._parked.get(topic):
-                del self._parked_until[topic]
-                back = sorted(self._parked.pop(topic))
-                self._parked_bytes -= sum(record.queued_bytes for _, record in back)
-                return back
-        if self._parked_bytes > _PARKED_BYTES_MAX:
-            return []  # what waits for missing topics fills the memory that there is for it
-        room = self._in_flight_max - sum(self._in_flight.topics.values())
+        on_their_way = self._in_flight.topics
+        back = self._parking.due(on_their_way)
+        if back or self._parking.full:
+            return back
+        room = (self._in_flight_max if alone else (self._in_flight_max + 1) // 2) - sum(on_their_way.values())
         return self._queue.read(min(_BATCH, room)) if room > 0 else []
 
-    def _ship(self, batch: list[tuple[int, Record]]) -> bool:
+    def _ship(self, batch: list[Place], now: float, *, alone: bool) -> bool:
         """Hand a batch to librdkafka; return whether any record was taken. The loop is the shipper's hot path."""
         taken = False
-        produce, delivered, moment = self._producer.produce, self._delivered, self._in_flight.now(self._monotonic())
-        in_flight = moment.topics
-        published, parked = self._published, self._parked_until
+        produce, in_flight = self._producer.produce, self._in_flight
+        published, parked = self._schemas.published, self._parking.until
+        reports: dict[str, Report] = {}
         if batch:
             self._highest = max(self._highest, batch[-1][0])  # those that are held back will follow
-        for index, (position, record) in enumerate(batch):
-            topic, key, value, timestamp_ms, *_ = record
+        for index, place in enumerate(batch):
+            position, record = place
+            topic, key, value, timestamp_ms, _, schema_text, _ = record
             if topic in parked:
-                self._park(position, record)
+                self._parking.park(place)
                 continue
             if 0 <= self._single_until < position:
                 # The refused batch is through: once nothing is on its way, a new producer makes full batches again.
                 self._held = batch[index:]
-                if not any(in_flight.values()):
+                if not taken and not any(in_flight.topics.values()):
                     self._failed = "back to full batches"
                     self._single_until = -1
                 return taken
-            if value[2:10] not in published:
-                self._publish_schema(record)
-            report = functools.partial(delivered, moment, position, record)
+            if schema_text not in published:
+                self._schemas.publish(self._producer, record)
+            report = reports.get(topic)
+            if report is None or alone:
+                report = reports[topic] = in_flight.open(topic, now)
             try:
-                produce(topic, value=value, key=key, timestamp=timestamp_ms, on_delivery=report)
+                produce(topic, value, key, -1, report, None, timestamp_ms)  # keywords would cost more than the call
             except BufferError:
                 self._held = batch[index:]
                 return taken
@@ -207,30 +210,46 @@ class Shipper:
                 if self._failed is not None:
                     return True
                 continue
-            in_flight[topic] = in_flight.get(topic, 0) + 1
-            moment.left += 1
+            report.group.places.append(place)
             taken = True
         return taken
 
-    def _delivered(self, moment: Moment, position: int, record: Record, error: KafkaError | None, _: object) -> None:
-        """Take one delivery report; `moment` tells which producer it is of: each has its own."""
-        topics = moment.topics
-        topics[record[0]] -= 1
-        moment.left -= 1
-        if error is None:
-            self._ack(position)
-            self.acked += 1
-        elif topics is self._in_flight.topics:
-            self._undelivered(position, record, error)
-        # Else it is not acknowledged, and the next producer sends it again.
+    def _poll(self, timeout_s: float) -> None:
+        """Serve reports and what else librdkafka has to say."""
+        try:
+            if self._producer.poll(timeout_s):
+                forks.answered(self._producer)
+        except BaseException as error:
+            if not isinstance(error, KafkaException):  # which is a fatal error of its own, and ends no report
+                self._in_flight.distrust()
+                self._failed = self._failed or "a report of a delivery was interrupted"
+            raise
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Look at the failures that were reported, and acknowledge what is delivered."""
+        in_flight = self._in_flight
+        while in_flight.failures:
+            group, error, message = in_flight.failures.popleft()
+            place = group.fail(message.key(), message.value())
+            if place is None:
+                group.fail_all()
+                self._fail(error)
+            else:
+                self._undelivered(*place, error)
+        for group in in_flight.settled():
+            delivered = group.delivered()
+            self._queue.ack_all(delivered)
+            self.acked += len(delivered)
 
     def _undelivered(self, position: int, record: Record, error: KafkaError) -> None:
         """Decide what a failed delivery means: park the topic, send singly, drop the record, or start over."""
         code = error.code()
         if code in _TOPIC_ERRORS:
             self._noted(f"topic {record.topic}: {error.str()}; its events wait in the queue")
-            self._park(position, record)
-            self._parked_until[record.topic] = self._monotonic() + self._topic_retry_s
+            self._parking.park((position, record))
+            self._parking.shut(record.topic)
         elif code not in _REFUSED_FOR_GOOD:
             self._fail(error)
         elif self._single:
@@ -242,10 +261,6 @@ class Shipper:
         else:
             self._single_until = self._highest
             self._fail(error)
-
-    def _park(self, position: int, record: Record) -> None:
-        self._parked.setdefault(record.topic, []).append((position, record))
-        self._parked_bytes += record.queued_bytes
 
     def _fail(self, error: KafkaError) -> None:
         if self._failed is not None:
@@ -269,14 +284,15 @@ class Shipper:
         producer, deadline = self._producer, self._monotonic() + self._drain_timeout_s
         producer.purge(in_queue=True, in_flight=False, blocking=True)
         while len(producer) and self._monotonic() < deadline and not self._stop:
-            producer.poll(_POLL_S)
+            self._poll(_POLL_S)
         if len(producer):
             # Their fate stays unknown: sent again, they may come twice, with the same event id.
             producer.purge(in_queue=True, in_flight=True, blocking=True)
-            producer.poll(0)
+            self._poll(0)
         self._drop_producer()
         self._queue.rewind()
-        self._held, self._parked, self._parked_bytes, self._in_flight = [], {}, 0, InFlight()
+        self._held, self._in_flight = [], InFlight()
+        self._parking.forget()
         self._failed = None
         self.restarts += 1
 
@@ -285,8 +301,8 @@ class Shipper:
         self._single = self._single_until >= 0
         if self._single:
             config |= SINGLY
-        self._published = set(self._refused_schemas)
-        producer = self._make_producer(config | {"error_cb": self._noticed})
+        self._schemas.begin()
+        producer = self._make_producer(config | {"error_cb": self._noticed, "delivery.report.only.error": True})
         forks.hold(producer)  # before anything else refers to it: a fork may come at any moment
         self._producer = producer
         self._failed = None
@@ -304,36 +320,14 @@ class Shipper:
         if error.fatal():
             self._fail(error)
 
-    def _publish_schema(self, record: Record) -> None:
-        """Publish a type's schema once a producer, best effort: nothing waits for it or fails with it."""
-        self._published.add(record.fingerprint)
-        if not record.schema_text:
-            return  # of a spool whose copy of it was damaged
-        try:
-            self._producer.produce(
-                SCHEMAS_TOPIC,
-                value=record.schema_text.encode(),
-                key=record.fingerprint,
-                on_delivery=functools.partial(self._schema_delivered, record.fingerprint),
-            )
-        except (BufferError, KafkaException):
-            self.schemas_failed += 1
-
-    def _schema_delivered(self, fingerprint: bytes, error: KafkaError | None, _: object) -> None:
-        if error is not None:
-            self.schemas_failed += 1
-            if error.code() > 0:  # by the broker, and so for good: it would end one producer after the other
-                self._refused_schemas.add(fingerprint)
-
     def _wait(self) -> None:
         """Wait for something to do: callbacks while records are on their way, else the next append."""
         if self._producer is None:
             self._sleep(_IDLE_S)  # it could not be made
             return
-        if any(self._in_flight.topics.values()) or self._held or self._parked:
+        if any(self._in_flight.topics.values()) or self._held or self._parking:
             try:
-                if self._producer.poll(_POLL_S):
-                    forks.answered(self._producer)
+                self._poll(_POLL_S)
             except Exception as error:  # noqa: BLE001 - fatal errors are raised here too; this thread must live
                 self._stumbled(error)
             return

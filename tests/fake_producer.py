@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 Delivered = Callable[[KafkaError | None, Any], None]
+Waiting = tuple[str, bytes | None, bytes, int, Delivered]
 HOLD = object()
 
 
@@ -37,6 +38,19 @@ class FakeBroker:
         return [value for name, _, value, _ in self.log if name == topic]
 
 
+class FakeMessage:
+    """What a report tells of its record."""
+
+    def __init__(self, key: bytes | None, value: bytes) -> None:
+        self._key, self._value = key, value
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def value(self) -> bytes:
+        return self._value
+
+
 class FakeProducer:
     """One producer: a queue that poll() delivers in batches, each of one topic, all of a batch or nothing of it."""
 
@@ -44,20 +58,30 @@ class FakeProducer:
         self.config = dict(config)
         self.purged = 0
         self._broker = broker
-        self._waiting: list[tuple[str, bytes | None, bytes, int, Delivered]] = []
+        self._waiting: list[Waiting] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def produce(
-        self, topic: str, *, value: bytes, on_delivery: Delivered, key: bytes | None = None, timestamp: int = 0
+    def produce(  # noqa: PLR0917 - confluent_kafka's
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None = None,
+        partition: int = -1,
+        callback: Delivered | None = None,
+        on_delivery: Delivered | None = None,
+        timestamp: int = 0,
     ) -> None:
+        del partition
+        report = callback or on_delivery
+        assert report is not None
         refusal = self._broker.refuse_produce(topic, value)
         if refusal is not None:
             raise KafkaException(refusal)
         if len(self._waiting) >= self._broker.room:
             raise BufferError("queue full")
-        self._waiting.append((topic, key, value, timestamp, on_delivery))
+        self._waiting.append((topic, key, value, timestamp, report))
 
     def poll(self, timeout: float) -> int:
         """Deliver what waits. A refusal for good takes its whole batch with it, as brokers do.
@@ -78,15 +102,19 @@ class FakeProducer:
             failed = next((verdict for verdict in verdicts if verdict is not None), None)
             if failed is None:
                 self._broker.log += [each[:4] for each in batch]
-            for *_, on_delivery in batch:
-                on_delivery(failed, None)  # type: ignore[arg-type] # HOLD was handled above
+            for each in batch:
+                self._report(each, failed)  # type: ignore[arg-type] # HOLD was handled above
         return 0
 
-    def _batches(
-        self, waiting: list[tuple[str, bytes | None, bytes, int, Delivered]]
-    ) -> list[list[tuple[str, bytes | None, bytes, int, Delivered]]]:
+    def _report(self, waiting: Waiting, error: KafkaError | None) -> None:
+        """Report as confluent_kafka does: it may be set to tell of failures only, and then lets go of the rest."""
+        if error is not None or not self.config.get("delivery.report.only.error"):
+            _, key, value, _, report = waiting
+            report(error, FakeMessage(key, value))
+
+    def _batches(self, waiting: list[Waiting]) -> list[list[Waiting]]:
         size = int(self.config.get("batch.num.messages", 10_000))
-        batches: list[list[tuple[str, bytes | None, bytes, int, Delivered]]] = []
+        batches: list[list[Waiting]] = []
         for each in waiting:
             if batches and batches[-1][0][0] == each[0] and len(batches[-1]) < size:
                 batches[-1].append(each)
@@ -98,5 +126,5 @@ class FakeProducer:
         del in_queue, in_flight, blocking
         waiting, self._waiting = self._waiting, []
         self.purged += len(waiting)
-        for *_, on_delivery in waiting:
-            on_delivery(KafkaError(KafkaError._PURGE_QUEUE), None)
+        for each in waiting:
+            self._report(each, KafkaError(KafkaError._PURGE_QUEUE))

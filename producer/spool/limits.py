@@ -1,5 +1,6 @@
 """The bounds of a spool, and what they mean for the next event: which classes of events are refused at which level."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,11 +76,11 @@ def measure(spool: Path) -> Usage:
                     total += sum(_size(each) for each in files)
             except OSError:
                 continue
-    try:
-        disk = os.statvfs(spool)
-    except OSError:
-        return Usage(total, 0)
-    return Usage(total, disk.f_bavail * disk.f_frsize)
+    for folder in (spool, spool.parent):  # a spool that is just removed will be made anew, and its disk is not full
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(folder)
+            return Usage(total, disk.f_bavail * disk.f_frsize)
+    return Usage(total, 0)
 
 
 def _folders(parent: Path | str) -> list[str]:

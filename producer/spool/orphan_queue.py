@@ -1,6 +1,6 @@
 """The queue of a dead process's folder: what it left, in order, until all is delivered and the folder removed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ..forecast import Level
 from ..letter import Letter
@@ -107,6 +107,11 @@ class OrphanQueue:
         """Forget a record that was read."""
         if self._reader is not None:
             self._reader.ack(position)
+
+    def ack_all(self, positions: Iterable[int]) -> None:
+        """Forget many records that were read."""
+        for position in positions:
+            self.ack(position)
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""

@@ -5,7 +5,7 @@ the others: it is let go for a while, or read only so far ahead.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -106,6 +106,11 @@ class ShipQueue:
         if tail is not None:
             tail.ack(inner)
             self.delivered += 1
+
+    def ack_all(self, positions: Iterable[int]) -> None:
+        """Forget many records that were read."""
+        for position in positions:
+            self.ack(position)
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""

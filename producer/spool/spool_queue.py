@@ -9,7 +9,7 @@ import itertools
 import mmap
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from .. import forks
@@ -95,8 +95,10 @@ class SpoolQueue:
             clock_ms=lambda: clock_ns() // 1_000_000,
             age_ms_max=int(limits.age_s_max * 1000),
         )
-        self.ack: Callable[[int], None] = self._reader.ack  # without a call between: each record takes it
+        self.ack: Callable[[int], None] = self._reader.ack
         """Forget a record that was read."""
+        self.ack_all: Callable[[Iterable[int]], None] = self._reader.ack_all
+        """Forget many records that were read."""
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from servers import Servers
 from headrace.producer import EventLog
 from headrace.producer.errors import KafkaUnreachable, UnknownTopic
 from headrace.producer.published import publish, read_published
-from headrace.producer.shipper import SCHEMAS_TOPIC
+from headrace.producer.schema_topic import SCHEMAS_TOPIC
 from headrace.producer.topics import create_topic, partitions_of
 from headrace.schemas import Error, Login, Pin
 from headrace.schemas.catalog import builtin

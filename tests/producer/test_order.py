@@ -55,8 +55,8 @@ class GatedProducer:
     def __len__(self) -> int:
         return len(self._producer)
 
-    def produce(self, topic: str, *, value: bytes, **more: Any) -> None:
-        self._producer.produce(topic, value=value, **more)
+    def produce(self, topic: str, value: bytes, *more: Any, **named: Any) -> None:
+        self._producer.produce(topic, value, *more, **named)
         if topic == self._gate.topic:
             self._gate.handed.add(value)
 

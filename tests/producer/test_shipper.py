@@ -1,5 +1,6 @@
 """The shipper: order, and what it does when delivery fails. Single-threaded, over a fake broker."""
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ from fake_producer import HOLD, FakeBroker
 from headrace.producer.letter import Letter
 from headrace.producer.queues import MemoryQueue
 from headrace.producer.record import Record
-from headrace.producer.shipper import SCHEMAS_TOPIC, Shipper
+from headrace.producer.schema_topic import SCHEMAS_TOPIC
+from headrace.producer.shipper import Shipper
 
 
 class Rig:
@@ -257,6 +259,69 @@ def test_a_full_librdkafka_holds_records_back_in_order() -> None:
     rig.run(100)
     assert rig.bodies() == numbers(100)
     assert rig.shipper.restarts == 0
+
+
+def test_one_record_of_a_group_that_fails_takes_nothing_with_it() -> None:
+    """Records that were handed over together are told apart: those that arrived are acknowledged, the other one waits
+    and is sent again, with all that came behind it in its topic, in order."""
+    rig = Rig(config={"batch.num.messages": 1})
+    gone = True
+    rig.broker.decide = lambda _, value: (
+        KafkaError(KafkaError._UNKNOWN_PARTITION) if gone and value.endswith(b"0007") else None
+    )
+    rig.put(*numbers(20))
+    rig.run(3)
+    assert (rig.shipper.acked, rig.shipper.delivered_to) == (19, 7)
+    rig.put(*numbers(5, start=20))
+    rig.run(2)
+    assert rig.shipper.acked == 19
+    gone = False
+    rig.run(10)
+    assert rig.bodies() == [*(n for n in numbers(20) if n != b"0007"), b"0007", *numbers(5, start=20)]
+    assert (rig.shipper.acked, rig.shipper.restarts) == (25, 0)
+
+
+def test_a_partition_that_stands_still_holds_up_no_other() -> None:
+    """Nothing is reported of every fourth record, as of a partition without a leader: all others are acknowledged, and
+    delivered until the room for what is on its way is full of those that stand still; in the end all are, once."""
+    rig = Rig(in_flight=100, config={"batch.num.messages": 1})
+    still = True
+    rig.broker.decide = lambda topic, value: HOLD if still and topic == "t" and int(value[10:]) % 4 == 3 else None
+    rig.put(*numbers(200))
+    rig.run(25)
+    assert rig.shipper.restarts == 0
+    assert rig.bodies() == [n for n in numbers(200) if int(n) % 4 != 3]
+    assert rig.shipper.acked > 100
+    still = False
+    rig.run(25)
+    assert sorted(rig.bodies()) == numbers(200)
+    assert (rig.queue.depth(), rig.shipper.restarts) == ((0, 0), 0)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), ValueError("of error_cb")])
+def test_what_was_reported_while_poll_failed_does_not_count(interrupt: BaseException) -> None:
+    """A report may be lost when poll() is left by something that is no error of Kafka's, such as a signal on the main
+    thread: what was on its way then is sent again, rather than taken for delivered."""
+    rig = Rig()
+    rig.broker.decide = lambda *_: HOLD
+    rig.put(*numbers(30))
+    rig.shipper.step()
+    producer = rig.broker.producers[0]
+    poll = producer.poll
+
+    def interrupted(timeout: float) -> int:
+        del timeout
+        producer.poll = poll  # type: ignore[method-assign] # once
+        producer._waiting.clear()  # nobody will ever report on them, and they are not in the log
+        raise interrupt
+
+    producer.poll = interrupted  # type: ignore[method-assign]
+    with contextlib.suppress(KeyboardInterrupt):
+        rig.shipper.advance()
+    rig.broker.decide = lambda *_: None
+    assert (rig.shipper.acked, rig.queue.depth()[0]) == (0, 30)
+    rig.run(5)
+    assert (rig.bodies(), rig.shipper.restarts) == (numbers(30), 1)
 
 
 def test_what_is_on_its_way_is_bounded() -> None:

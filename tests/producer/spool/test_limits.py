@@ -103,3 +103,8 @@ def test_forced_records_pass_the_classes(tmp_path: Path) -> None:
     assert made.refusal == "disk_full"
     assert made.append(record(0), force=True)
     made.close()
+
+
+def test_a_spool_that_was_just_removed_is_no_full_disk(tmp_path: Path) -> None:
+    """A process makes its folder anew when somebody removed it; until then nothing is refused for the disk's sake."""
+    assert measure(tmp_path / "removed").free_bytes > 0
