@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from .in_flight import Place
 from .topic_trial import TopicTrial
@@ -79,18 +79,17 @@ class Parking:
             if at <= now and not in_flight.get(topic) and self._parked.get(topic):
                 if topic not in self._denied:
                     return self._give_back(topic)
-                if not self._trial.running and not self._tried(min(self._parked[topic])):
-                    self._denied.discard(topic)
-                    return self._give_back(topic)
+                if self._trial.running:
+                    continue
+                error = self._trial.begin(min(self._parked[topic]))
+                if error is None:
+                    continue
+                if error.code() in TOPIC_ERRORS:
+                    self.shut(topic, error)
+                    return []
+                self._denied.discard(topic)
+                return self._give_back(topic)
         return []
-
-    def _tried(self, place: Place) -> bool:
-        """Begin to try a record; False when the client itself refuses it, which the shipper is to find out."""
-        try:
-            self._trial.begin(place)
-        except (BufferError, KafkaException):
-            return False
-        return True
 
     def _give_back(self, topic: str) -> list[Place]:
         del self.until[topic]

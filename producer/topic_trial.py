@@ -34,8 +34,8 @@ class TopicTrial:
         """Whether a record is on its way, or its answer has not been fetched."""
         return self._topic is not None
 
-    def begin(self, place: Place) -> None:
-        """Send a record; raise KafkaException when that cannot even be begun."""
+    def begin(self, place: Place) -> KafkaError | None:
+        """Send a record, or return at once why the client itself refuses it."""
         if self._producer is None:
             producer = self._make_producer(self._config)
             forks.hold(producer)
@@ -43,8 +43,14 @@ class TopicTrial:
         topic, key, value, timestamp_ms, *_ = place[1]
         self._answer = None
         report = functools.partial(self._reported, place)
-        self._producer.produce(topic, value, key, -1, report, None, timestamp_ms)
+        try:
+            self._producer.produce(topic, value, key, -1, report, None, timestamp_ms)
+        except KafkaException as error:
+            self.drop()  # a client that was refused a topic may go on refusing it by itself: the next one asks anew
+            found: KafkaError = error.args[0]
+            return found
         self._topic = topic
+        return None
 
     def fetch(self) -> tuple[Place, KafkaError | None] | None:
         """Return the record that was tried, with what went wrong, if there is an answer by now; each once."""

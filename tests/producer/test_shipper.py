@@ -257,6 +257,25 @@ def test_a_denied_topic_is_tried_by_a_producer_of_its_own() -> None:
     assert (rig.bodies("a")[-1], rig.shipper.acked) == (b"a5", 11)
 
 
+def test_a_denied_topic_that_the_client_itself_refuses_is_tried_anew() -> None:
+    """librdkafka may remember that a topic was denied, and refuse it by itself: the next try is another client's."""
+    rig = Rig()
+    denied = True
+
+    def refuse(topic: str, _value: bytes) -> KafkaError | None:
+        return KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED) if topic == "a" and denied else None
+
+    rig.broker.refuse_produce = refuse
+    rig.put(b"a0", b"a1", topic="a")
+    rig.put(b"b0", topic="b")
+    rig.run(21)
+    assert (rig.bodies("a"), rig.bodies("b"), rig.shipper.restarts) == ([], [b"b0"], 0)
+    assert len(rig.broker.producers) == 1 + 4
+    denied = False
+    rig.run(10)
+    assert (rig.bodies("a"), rig.shipper.restarts, rig.queue.depth()) == ([b"a0", b"a1"], 0, (0, 0))
+
+
 def test_a_denied_record_that_is_refused_for_good_too_is_dropped_alone() -> None:
     """What is wrong with a record itself is found by the shipper's own producer, once its topic may be written."""
     rig = Rig()
