@@ -10,6 +10,7 @@ from .default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from .limits import Limits
 from .log_state import FOLD_ENTRIES
 from .memory_budget import MEMORY_BYTES
+from .s3_settings import S3Settings
 from .topic_decoder import TopicSettings
 
 
@@ -33,6 +34,7 @@ class ArchiverConfig:
     group: str = DEFAULT_GROUP
     instance_id: str | None = None
     worker: int = 0
+    s3: S3Settings = field(default_factory=S3Settings)
     limits: Limits = field(default_factory=Limits)
     memory_bytes: int = MEMORY_BYTES
     partitions: int = 1
@@ -58,5 +60,6 @@ class ArchiverConfig:
         value = json.loads(text)
         value["topics"] = tuple(TopicSettings.from_json(settings) for settings in value["topics"])
         value["limits"] = Limits(**value["limits"])
+        value["s3"] = S3Settings(**value["s3"])
         value["failpoint"] = tuple(value["failpoint"]) if value["failpoint"] else None
         return ArchiverConfig(**value)

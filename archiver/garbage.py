@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .log_state import Identity, Intent, LogState
+from .object_key import stays_below
 from .object_store import ObjectInfo, ObjectNotFound, ObjectStore
 from .parquet_file import FileCorrupt, Footer, footer_of
 
@@ -92,6 +93,11 @@ def judge(store: ObjectStore, state: LogState, found: Iterable[ObjectInfo]) -> I
         removed = state.files.removed.get(info.key)
         if removed is not None:
             yield Leftover(info, "dead", f"entry {removed} removed it from the archive")
+            continue
+        if not stays_below(info.key):
+            yield Leftover(
+                info, "unreadable", "its name could lead out of the archive: whoever put it there may remove it"
+            )
             continue
         try:
             footer = _footer(store, info.key)

@@ -7,11 +7,14 @@ or of the wrong type, an unknown kind, or a `min_reader` above READER_VERSION is
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from headrace import __version__
+
+from .object_key import stays_below
 
 FORMAT_VERSION = 1
 READER_VERSION = 2
@@ -244,6 +247,8 @@ def decode(body: bytes, where: str) -> Entry:
     )
 
 
+_DT = re.compile(r"[0-9-]{1,16}")
+"""Dates become names of folders: they hold nothing that could lead elsewhere."""
 _ADVICE = "The object was changed after it was written; restore it from a backup or an older object version"
 
 
@@ -309,6 +314,9 @@ def _file(row: _Fields) -> FileEntry:
     kind = kinds.get(stated)
     if kind is None:
         raise LogCorrupt(f"{row.where}: unknown file kind {stated!r}. {_ADVICE}")
+    key, dt = row.text("key"), row.text("dt")
+    if not stays_below(key) or not key.isprintable() or _DT.fullmatch(dt) is None:
+        raise LogCorrupt(f"{row.where}: key {key!r} or dt {dt!r} is none that headrace gives to a file. {_ADVICE}")
     parts = tuple(
         PartEntry(
             partition=part.integer("partition"),
@@ -322,8 +330,8 @@ def _file(row: _Fields) -> FileEntry:
     )
     return FileEntry(
         kind=kind,
-        key=row.text("key"),
-        dt=row.text("dt"),
+        key=key,
+        dt=dt,
         bytes=row.integer("bytes"),
         sha256=row.text("sha256"),
         rows=row.integer("rows"),

@@ -6,6 +6,7 @@ for a PUT that is applied and then reported as OutcomeUnknown.
 
 from collections.abc import Callable, Iterable, Iterator
 
+from .object_key import checked_key
 from .object_store import ObjectInfo, ObjectNotFound, OutcomeUnknown
 
 Fault = Callable[[str, str], str | None]
@@ -29,6 +30,7 @@ class MemoryStore:
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Create once; see ObjectStore."""
+        checked_key(self.url, key)
         verdict = self.fault("put_if_absent", key)
         created = key not in self.objects
         if created:
@@ -39,11 +41,13 @@ class MemoryStore:
 
     def put(self, key: str, body: bytes) -> None:
         """Write or overwrite."""
+        checked_key(self.url, key)
         self.fault("put", key)
         self.objects[key] = bytes(body)
 
     def get(self, key: str) -> bytes:
         """Return the object's bytes, or raise ObjectNotFound."""
+        checked_key(self.url, key)
         self.fault("get", key)
         try:
             return self.objects[key]
@@ -60,6 +64,7 @@ class MemoryStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix in key order."""
+        checked_key(self.url, prefix)
         self.fault("list", prefix)
         for key in sorted(self.objects):
             if key.startswith(prefix):
@@ -68,5 +73,6 @@ class MemoryStore:
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, silently where they are not there."""
         for key in keys:
+            checked_key(self.url, key)
             self.fault("delete", key)
             self.objects.pop(key, None)

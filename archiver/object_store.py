@@ -3,6 +3,7 @@
     StoreError                 something is wrong with the store; the message says what, where and what to do next
     ├── OutcomeUnknown         a PUT may or may not have happened: ask with a GET, or send the same again
     ├── ObjectNotFound         the key does not exist
+    ├── ObjectArchived         the object is there, in a storage class that must be restored before it can be read
     ├── StoreDenied            credentials are wrong, expired, or lack a right
     ├── StoreMissing           the bucket itself does not exist
     ├── StoreUnreachable       no answer from the store (a read; a PUT without an answer is OutcomeUnknown)
@@ -28,6 +29,10 @@ class OutcomeUnknown(StoreError):
 
 class ObjectNotFound(StoreError):
     """There is no object under this key."""
+
+
+class ObjectArchived(StoreError):
+    """The object is there, but cannot be read before it is restored from its storage class (Glacier)."""
 
 
 class StoreDenied(StoreError):

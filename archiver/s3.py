@@ -7,58 +7,32 @@ SHA-256, which the store checks before it keeps the object.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from .object_store import (
-    ObjectInfo,
-    ObjectNotFound,
-    OutcomeUnknown,
-    StoreDenied,
-    StoreError,
-    StoreMissing,
-    StoreUnreachable,
-)
+from .object_key import Prefix
+from .object_store import ObjectInfo, ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
+from .s3_errors import EXISTS, NO_ANSWER, code_of, put_error, read_error
+from .s3_settings import S3Settings
 from .s3_versions import NOT_SUPPORTED, data_before_markers, delete_version, list_versions
 from .versions import ObjectVersion
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-DENIED = {
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "ExpiredToken",
-    "InvalidToken",
-    "403",
-    "Forbidden",
-    "AllAccessDisabled",
-    "TokenRefreshRequired",
-}
-EXISTS = {"PreconditionFailed", "412"}
-CONTENTION = {"ConditionalRequestConflict", "OperationAborted", "409"}
-# No answer, or none that can be understood. An answer that says what went wrong may itself be cut short; boto3 then
-# lets its HTTP library's or its parser's own exception through.
-NO_ANSWER = (BotoCoreError, HTTPError, ResponseParserError)
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 READ_ATTEMPTS = 4
 FETCH_THREADS = 16
+PUT_BYTES_MAX = 5 << 30
+"""What S3 takes in one PUT. Objects are bounded far below it, and so are whole, checked and conditional in one step."""
 FETCH_MANY_MIN = 3
 """Fewer objects are fetched one after the other: starting threads would take longer."""
 
@@ -71,10 +45,26 @@ def parse_url(url: str) -> tuple[str, str]:
     return parts.netloc, parts.path.strip("/")
 
 
+@dataclass(frozen=True, slots=True)
+class RawS3:
+    """A store's clients, for who asks S3 itself: what goes along with every call, and with every object written.
+
+    `stranger` makes a client whose key pair no store can know.
+    """
+
+    writer: "S3Client"
+    reader: "S3Client"
+    root: str
+    each: Mapping[str, Any]
+    each_put: Mapping[str, Any]
+    stranger: Callable[[], "S3Client"]
+
+
 class S3Store:
     """Objects under `s3://bucket/prefix`. Thread-safe, as boto3's clients are.
 
     `read_attempts`: how often a read is tried that gets no answer in `read_timeout_s`, or a passing error.
+    `settings`: encryption, and the bucket's owner.
     `client_options` go to boto3's client as they are: endpoint_url, aws_access_key_id, region_name, ... ; what is not
     given boto3 finds where it always does (environment, profile, instance role).
     """
@@ -83,15 +73,18 @@ class S3Store:
         self,
         url: str,
         *,
+        settings: S3Settings | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
         read_attempts: int = READ_ATTEMPTS,
         **client_options: Any,
     ) -> None:
         self.bucket, self.prefix = parse_url(url)
-        self._root = f"{self.prefix}/" if self.prefix else ""
+        self._root: str = Prefix(f"{self.prefix}/" if self.prefix else "")
+        self.settings = settings or S3Settings()
+        self._each = {"Bucket": self.bucket, **self.settings.for_each_request()}
         session = boto3.session.Session()
 
-        def client(attempts: int) -> "S3Client":
+        def client(attempts: int, **own: Any) -> "S3Client":
             config = Config(
                 retries={"total_max_attempts": attempts, "mode": "standard"},
                 connect_timeout=CONNECT_TIMEOUT_S,
@@ -100,10 +93,13 @@ class S3Store:
                 request_checksum_calculation="when_required",
                 max_pool_connections=64,  # four topics' logs, sixteen objects each
             )
-            return session.client("s3", config=config, **client_options)
+            return session.client("s3", config=config, **{**client_options, **own})
 
-        self._writer = client(attempts=1)
-        self._reader = client(attempts=read_attempts)
+        def stranger() -> "S3Client":
+            return client(1, aws_access_key_id="headrace-nobody", aws_secret_access_key="nothing")  # noqa: S106 - wrong on purpose
+
+        self._stranger = stranger
+        self._writer, self._reader = client(attempts=1), client(attempts=read_attempts)
 
     @property
     def url(self) -> str:
@@ -115,12 +111,17 @@ class S3Store:
         """The URL that requests go to."""
         return str(self._reader.meta.endpoint_url)
 
+    @property
+    def raw(self) -> RawS3:
+        """What the store speaks to S3 with; `headrace store check` looks behind the interface with it."""
+        return RawS3(self._writer, self._reader, self._root, self._each, self.settings.for_each_put(), self._stranger)
+
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Create once with If-None-Match; see ObjectStore."""
         try:
             self._put(key, body, IfNoneMatch="*")
         except ClientError as error:
-            if _code(error) in EXISTS:
+            if code_of(error) in EXISTS:
                 return False
             raise self._put_error(key, error) from error
         except NO_ANSWER as error:
@@ -135,9 +136,17 @@ class S3Store:
             raise self._put_error(key, error) from error
 
     def _put(self, key: str, body: bytes, **condition: Any) -> None:
+        if len(body) > PUT_BYTES_MAX:
+            size = f"{len(body):,} bytes, and S3 takes {PUT_BYTES_MAX:,} in one PUT"
+            raise StoreError(f"writing {self.url}/{key}: it has {size}; lower --flush-mib or --flush-rows")
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode("ascii")
         self._writer.put_object(
-            Bucket=self.bucket, Key=self._root + key, Body=body, ChecksumSHA256=checksum, **condition
+            **self._each,
+            **self.settings.for_each_put(),
+            Key=self._root + key,
+            Body=body,
+            ChecksumSHA256=checksum,
+            **condition,
         )
 
     def get(self, key: str) -> bytes:
@@ -163,7 +172,7 @@ class S3Store:
 
     def _get(self, key: str, **options: Any) -> bytes:
         try:
-            answer = self._reader.get_object(Bucket=self.bucket, Key=self._root + key, **options)
+            answer = self._reader.get_object(**self._each, Key=self._root + key, **options)
             body = answer["Body"].read()
         except (ClientError, *NO_ANSWER) as error:
             raise self._read_error("reading", key, error) from error
@@ -175,14 +184,14 @@ class S3Store:
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
         try:
-            return self._reader.head_object(Bucket=self.bucket, Key=self._root + key)["ContentLength"]
+            return self._reader.head_object(**self._each, Key=self._root + key)["ContentLength"]
         except (ClientError, *NO_ANSWER) as error:
             raise self._read_error("looking at", key, error) from error
 
     def folders(self, prefix: str) -> list[str]:
         """Return what is next to a prefix, by a listing with a delimiter; see fetching.ListsFolders."""
         pages = self._reader.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self._root + prefix, Delimiter="/"
+            **self._each, Prefix=self._root + prefix, Delimiter="/"
         )
         try:
             found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
@@ -192,7 +201,7 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects under a prefix in key order."""
-        pages = self._reader.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._root + prefix)
+        pages = self._reader.get_paginator("list_objects_v2").paginate(**self._each, Prefix=self._root + prefix)
         try:
             for page in pages:
                 for item in page.get("Contents", []):
@@ -204,71 +213,30 @@ class S3Store:
         """Remove objects; one that is not there is no error."""
         for key in keys:
             try:
-                self._reader.delete_object(Bucket=self.bucket, Key=self._root + key)
+                self._reader.delete_object(**self._each, Key=self._root + key)
             except (ClientError, *NO_ANSWER) as error:
                 raise self._read_error("deleting", key, error) from error
 
     def versions(self, prefix: str) -> Iterator[ObjectVersion]:
         """Yield all versions and delete markers under a prefix; see versions.KeepsVersions."""
         try:
-            yield from list_versions(self._reader, self.bucket, self._root, prefix)
+            yield from list_versions(self._reader, self._each, self._root, prefix)
         except (ClientError, *NO_ANSWER) as error:
-            if isinstance(error, ClientError) and _code(error) in NOT_SUPPORTED:
-                raise StoreDenied(f"{self.url}: the store cannot list old versions ({_code(error)})") from error
+            if isinstance(error, ClientError) and code_of(error) in NOT_SUPPORTED:
+                raise StoreDenied(f"{self.url}: the store cannot list old versions ({code_of(error)})") from error
             raise self._read_error("listing versions of", prefix, error) from error
 
     def delete_versions(self, versions: Iterable[ObjectVersion]) -> None:
         """Remove versions for good; see versions.KeepsVersions."""
         for each in data_before_markers(versions):
             try:
-                delete_version(self._reader, self.bucket, self._root, each)
+                delete_version(self._reader, self._each, self._root, each)
             except (ClientError, *NO_ANSWER) as error:
                 raise self._read_error(f"deleting version {each.version_id} of", each.key, error) from error
 
     def _put_error(self, key: str, error: Exception) -> StoreError:
-        where = f"writing {self.url}/{key} at {self.endpoint}"
-        known = self._known_error(where, error)
-        if known is not None:
-            return known
-        if isinstance(error, ClientError):
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if _code(error) in CONTENTION or status >= 500 or status == 409:
-                return OutcomeUnknown(f"{where}: {error}")
-            return StoreError(f"{where}: {error}")
-        if isinstance(error, EndpointConnectionError):
-            return OutcomeUnknown(f"{where}: no connection ({error}); is the S3 endpoint right and up?")
-        return OutcomeUnknown(f"{where}: {error}")
+        return put_error(f"writing {self.url}/{key} at {self.endpoint}", self.bucket, error)
 
     def _read_error(self, doing: str, key: str, error: Exception) -> StoreError:
-        where = f"{doing} {self.url}/{key} at {self.endpoint}"
-        known = self._known_error(where, error)
-        if known is not None:
-            return known
-        if isinstance(error, ClientError):
-            if _code(error) in {"NoSuchKey", "404", "NotFound"}:
-                return ObjectNotFound(f"{self.url}/{key} does not exist")
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return StoreUnreachable(f"{where}: {error}") if status >= 500 else StoreError(f"{where}: {error}")
-        return StoreUnreachable(f"{where}: {error}; is the S3 endpoint right and up?")
-
-    def _known_error(self, where: str, error: Exception) -> StoreError | None:
-        if isinstance(error, NoCredentialsError | PartialCredentialsError):
-            advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile or role"
-            return StoreDenied(f"{where}: no credentials found; {advice}")
-        if isinstance(error, ClientError):
-            if _code(error) == "NoSuchBucket":
-                return StoreMissing(
-                    f"{where}: the bucket {self.bucket!r} does not exist; create it, or correct the URL"
-                )
-            if _code(error) == "InvalidObjectState":
-                return StoreError(
-                    f"{where}: the object lies in an archive class (Glacier), where it cannot be read: restore it "
-                    "first (aws s3api restore-object), or leave its date out; `headrace expire` needs no restore"
-                )
-            if _code(error) in DENIED:
-                return StoreDenied(f"{where}: access denied ({_code(error)}); check the credentials and their rights")
-        return None
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+        at = f"{self.url}/{key}"
+        return read_error(f"{doing} {at} at {self.endpoint}", self.bucket, at, error)

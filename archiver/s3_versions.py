@@ -4,8 +4,8 @@ A bucket without versioning lists each object once, with the id `null`. A listin
 the removal s3:DeleteObjectVersion. An object lock may refuse it: that is told, never worked around.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .versions import ObjectVersion
 
@@ -16,9 +16,12 @@ NOT_SUPPORTED = {"NotImplemented", "MethodNotAllowed", "InvalidRequest"}
 """How look-alikes say that they have no versions to list."""
 
 
-def list_versions(client: "S3Client", bucket: str, root: str, prefix: str) -> Iterator[ObjectVersion]:
-    """Yield all versions and delete markers under `root` + `prefix`, keys without `root`. Raises what boto3 raises."""
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=root + prefix)
+def list_versions(client: "S3Client", each: Mapping[str, Any], root: str, prefix: str) -> Iterator[ObjectVersion]:
+    """Yield all versions and delete markers under `root` + `prefix`, keys without `root`. Raises what boto3 raises.
+
+    `each`: what goes along with every request, the bucket among it.
+    """
+    pages = client.get_paginator("list_object_versions").paginate(**each, Prefix=root + prefix)
     for page in pages:
         for item in page.get("Versions", []):
             yield ObjectVersion(
@@ -28,9 +31,9 @@ def list_versions(client: "S3Client", bucket: str, root: str, prefix: str) -> It
             yield ObjectVersion(marker["Key"][len(root) :], marker["VersionId"], 0, marker["IsLatest"], marker=True)
 
 
-def delete_version(client: "S3Client", bucket: str, root: str, version: ObjectVersion) -> None:
+def delete_version(client: "S3Client", each: Mapping[str, Any], root: str, version: ObjectVersion) -> None:
     """Remove one version for good. Raises what boto3 raises."""
-    client.delete_object(Bucket=bucket, Key=root + version.key, VersionId=version.version_id)
+    client.delete_object(**each, Key=root + version.key, VersionId=version.version_id)
 
 
 def data_before_markers(versions: Iterable[ObjectVersion]) -> list[ObjectVersion]:

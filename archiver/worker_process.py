@@ -85,7 +85,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
     clock = SystemClock(stop)
     ids = Uuid7(os.urandom)
     failpoint = signal_at(*config.failpoint) if config.failpoint else no_failpoint
-    store = S3Store(config.archive_url)
+    store = S3Store(config.archive_url, settings=config.s3)
     budget = MemoryBudget.of(config.memory_bytes, config.partitions)
     limits = replace(config.limits, flush_bytes_max=min(config.limits.flush_bytes_max, budget.held_bytes))
     kafka = consumer_config(

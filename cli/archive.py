@@ -24,7 +24,6 @@ from headrace.archiver.logged import configure
 from headrace.archiver.metric_collector import exposed
 from headrace.archiver.object_store import ObjectStore, StoreError
 from headrace.archiver.probe import check_store
-from headrace.archiver.s3 import S3Store
 from headrace.archiver.source import SourceError
 from headrace.archiver.supervisor import Supervisor
 from headrace.archiver.tallies import ARCHIVER_METRICS, Tallies
@@ -38,7 +37,7 @@ from .dashboard import showing
 from .kafka_settings import GivenSettings, kafka_config_option, reading_settings
 from .lag_thresholds import stated_thresholds
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail, kafka_option, log_format_option
-from .servers import stop_at_signals
+from .servers import open_store, stop_at_signals
 from .serving import METRICS_TYPE, Page, allow_host_option, listen_option, serving
 from .setting_table import SETTINGS
 
@@ -115,8 +114,8 @@ def command(
     clock = SystemClock(stop)
     settings_of_kafka = reading_settings(kafka, kafka_config)
     try:
-        store = S3Store(archive_url)
-        check_store(S3Store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
+        store = open_store(archive_url)
+        check_store(open_store(archive_url, read_timeout_s=PROBE_TIMEOUT_S), os.urandom(16).hex())
         metadata = KafkaMetadata(settings_of_kafka)
         present = metadata.topics()
         settings = _settings(present, topics, raw_topics, kafka)
@@ -125,6 +124,7 @@ def command(
             ArchiverConfig(
                 kafka=settings_of_kafka,
                 archive_url=archive_url,
+                s3=store.settings,
                 topics=settings,
                 group=group,
                 # A run that ends leaves the group at once; a lasting one keeps its place over a restart.

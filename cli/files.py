@@ -95,6 +95,8 @@ def _write_manifests(store: ObjectStore, files: Iterable[CommittedFile], folder:
     for each in files:
         by_date[each.file.dt].append(each)
     for dt, of_date in sorted(by_date.items()):
+        if "/" in dt or "\0" in dt:  # a fold's dates are as they were stored
+            raise RequestRefused(f"dt={dt!r} is no date, and would lead out of {folder}: `headrace verify` the topic")
         target = folder / f"dt={dt}"
         target.mkdir(parents=True, exist_ok=True)
         with LineFile(target / "manifest", overwrite=True) as manifest:

@@ -5,11 +5,13 @@ Exit codes: 0 fine; 1 what was asked about is wrong (damage found, bad lines, a 
 refuses us; 130 interrupted.
 """
 
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import click
 
 from .configuration import setting_option, tell_aws
+from .s3_options import s3_options
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2
@@ -22,8 +24,13 @@ def _with_store(context: click.Context, _option: click.Parameter, value: str) ->
 
 
 kafka_option = setting_option("kafka.servers", required=True)
-archive_option = setting_option("store.url", required=True, callback=_with_store)
+_url_option = setting_option("store.url", required=True, callback=_with_store)
 log_format_option = setting_option("log.format")
+
+
+def archive_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --archive, handed over as `archive_url`, and how S3 is spoken to: see s3_options.py."""
+    return _url_option(s3_options(command))
 
 
 def fail(message: str, code: int) -> NoReturn:

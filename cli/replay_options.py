@@ -128,6 +128,8 @@ class Request:
         kind = self.kind
         form = self.form or ("raw" if kind == "avro" else "event")
         name = self.into.partition(":")[2].replace("{topic}", topic)
+        if "{topic}" in self.into and ("/" in topic or "\0" in topic):
+            raise RequestRefused(f"--into {self.into}: topic {topic!r} would lead to another folder; name it yourself")
         if kind == "kafka":
             return PlannedTarget(kind, name)
         return PlannedTarget(kind, str(Path(name).absolute()) if name else "", form)

@@ -20,6 +20,7 @@ from headrace.schemas.shapes import own_fields
 from .configuration import setting_option, tell_aws
 from .kafka_settings import GivenSettings, kafka_config_option, kafka_extra
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail, kafka_option
+from .s3_options import s3_options
 
 _folder_option = click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="A folder of .avsc files.  [default: headrace's own types]"
@@ -85,6 +86,7 @@ def show(event_type: str, folder: Path | None, form: str | None) -> None:
 @setting_option("kafka.servers")
 @kafka_config_option
 @setting_option("store.url", "--archive", "archive")
+@s3_options
 def check_folder(
     folder: Path | None, against: str | None, kafka: str | None, kafka_config: GivenSettings, archive: str | None
 ) -> None:

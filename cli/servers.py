@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import click
 from confluent_kafka import KafkaException
@@ -16,6 +17,7 @@ from headrace.archiver.intents import IntentUnknown
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.named_checkpoint import CheckpointCorrupt, CheckpointRefused
+from headrace.archiver.object_key import KeyRefused
 from headrace.archiver.object_store import StoreError
 from headrace.archiver.parquet_file import FileCorrupt
 from headrace.archiver.s3 import S3Store
@@ -23,13 +25,14 @@ from headrace.archiver.source import SourceError
 from headrace.replay.errors import ArchiveDamaged, KafkaUnusable, NothingChecked, ReplayDiffers, RequestRefused
 
 from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, fail
+from .s3_options import s3_settings
 
 EXIT_INTERRUPTED = 130
 LOOK_TIMEOUT_S = 5.0
 LOOK_ATTEMPTS = 2
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
+    ((KeyRefused, RequestRefused, LogTooNew, IntentUnknown, CheckpointRefused), EXIT_USAGE),
     (
         (ArchiveDamaged, NothingChecked, ReplayDiffers, LogCorrupt, LogViolation, CheckpointCorrupt, FileCorrupt),
         EXIT_WRONG,
@@ -38,20 +41,19 @@ _CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 )
 
 
-def open_store(archive_url: str) -> S3Store:
-    """Return the archive's store. Ends the command when the URL is none."""
+def open_store(archive_url: str, **how: Any) -> S3Store:
+    """Return the archive's store, as this command was told to speak to it. Ends the command when the URL is none."""
     try:
-        return S3Store(archive_url)
+        return S3Store(archive_url, settings=s3_settings(), **how)
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
+    except OSError as error:
+        fail(f"the CA bundle cannot be used: {error}; it must be a file of certificates in PEM form", EXIT_USAGE)
 
 
 def open_to_look(archive_url: str) -> S3Store:
     """Return the archive's store for whoever only looks, and can do without it: it is not waited for as long."""
-    try:
-        return S3Store(archive_url, read_timeout_s=LOOK_TIMEOUT_S, read_attempts=LOOK_ATTEMPTS)
-    except ValueError as error:
-        fail(str(error), EXIT_USAGE)
+    return open_store(archive_url, read_timeout_s=LOOK_TIMEOUT_S, read_attempts=LOOK_ATTEMPTS)
 
 
 @contextmanager

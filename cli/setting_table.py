@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
 from headrace.archiver.oncall.thresholds import Thresholds
+from headrace.archiver.s3_settings import SSE_KINDS
 from headrace.producer.setting import Choice, Flag, Names, Number, Setting, Text
 from headrace.producer.setting_table import PRODUCER_SETTINGS
 
@@ -71,11 +72,34 @@ _STORE = (
     Setting(
         "store.ca_bundle",
         Text("a path"),
-        "The authorities that sign the server's certificate.",
+        "A PEM file with the authorities that sign the server's certificate.",
+        flag=("--ca-bundle",),
         variable="AWS_CA_BUNDLE",
     ),
+    Setting(
+        "store.sse",
+        Choice(SSE_KINDS),
+        "Encrypt each object that is written: AES256 by S3's own key, aws:kms by a key of KMS.",
+        flag=("--sse",),
+        unset="what the bucket does",
+    ),
+    Setting(
+        "store.sse_kms_key_id",
+        Text("an id, ARN or alias"),
+        "The key of KMS.",
+        flag=("--sse-kms-key-id",),
+        metavar="KEY",
+        unset="the account's own",
+    ),
+    Setting(
+        "store.bucket_owner",
+        Text("an account of 12 digits"),
+        "The AWS account that the bucket must belong to; S3 refuses every request otherwise.",
+        flag=("--bucket-owner",),
+        metavar="ACCOUNT",
+    ),
 )
-"""Those of the store are AWS's own variables, so that every library that reads the archive goes by them."""
+"""Variables of the store that AWS has too are AWS's own, so that every library that reads the archive goes by them."""
 
 _ARCHIVE = (
     Setting(

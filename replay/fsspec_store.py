@@ -6,6 +6,7 @@ Read only: an archive is written through archiver/s3.py alone, whose conditional
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+from headrace.archiver.object_key import checked_key
 from headrace.archiver.object_store import (
     ObjectInfo,
     ObjectNotFound,
@@ -14,6 +15,7 @@ from headrace.archiver.object_store import (
     StoreMissing,
     StoreUnreachable,
 )
+from headrace.archiver.s3_errors import ARCHIVED, archived
 
 from .errors import RequestRefused
 
@@ -40,17 +42,21 @@ class FsspecStore:
         """Where this is."""
         return self._url
 
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{checked_key(self.url, key)}"
+
     def get(self, key: str) -> bytes:
         """Return the whole object."""
+        path = self._path(key)
         try:
-            body: bytes = self._files.cat_file(f"{self._root}/{key}")
+            body: bytes = self._files.cat_file(path)
         except Exception as error:  # noqa: BLE001 - each filesystem has errors of its own; all are told apart below
             self._refuse("reading", key, error)
         return body
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return at most the last `length` bytes."""
-        path = f"{self._root}/{key}"
+        path = self._path(key)
         try:
             size = int(self._files.size(path))
             body: bytes = self._files.cat_file(path, start=max(0, size - length), end=size)
@@ -60,14 +66,15 @@ class FsspecStore:
 
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
+        path = self._path(key)
         try:
-            return int(self._files.size(f"{self._root}/{key}"))
+            return int(self._files.size(path))
         except Exception as error:  # noqa: BLE001 - as above
             self._refuse("asking for the size of", key, error)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield all objects whose key begins with `prefix`, in key order."""
-        folder = f"{self._root}/{prefix}".rpartition("/")[0]
+        folder = self._path(prefix).rpartition("/")[0]
         try:
             found: dict[str, dict[str, Any]] = self._files.find(folder, detail=True)
         except FileNotFoundError:
@@ -98,5 +105,7 @@ class FsspecStore:
                 raise StoreMissing(f"{where}: {error}") from error
             raise ObjectNotFound(f"{self.url}/{key} does not exist") from error
         if isinstance(error, PermissionError):
+            if ARCHIVED in f"{error} {error.__cause__}":
+                raise archived(f"{self.url}/{key}") from error
             raise StoreDenied(f"{where}: access denied ({error}); check the credentials and their rights") from error
         raise StoreUnreachable(f"{where}: {type(error).__name__}: {error}; is the address right and the store up?")

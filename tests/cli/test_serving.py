@@ -1,5 +1,6 @@
 """What is served over HTTP is served to this machine's people and to Prometheus only."""
 
+import socket
 from collections.abc import Iterator
 
 import click
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 from scraping import get
 
 from headrace.cli.address import Address
-from headrace.cli.serving import Page, parse_address, serving
+from headrace.cli.serving import REQUEST_TIMEOUT_S, Page, PageServer, parse_address, serving
 
 
 @pytest.fixture
@@ -27,7 +28,9 @@ def test_own_names_are_answered(url: str, host: str) -> None:
     assert (answer.status, answer.body) == (200, b"hello")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
+@pytest.mark.parametrize(
+    "host", ["[::1]evil", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"]
+)
 def test_other_names_are_refused(url: str, host: str) -> None:
     """A page elsewhere whose name points to 127.0.0.1 learns nothing."""
     answer = get(f"{url}/hello", host=host)
@@ -88,3 +91,37 @@ def test_addresses(text: str, address: Address | None) -> None:
 
     result = CliRunner().invoke(command, ["--at", text])
     assert (result.exit_code, seen) == ((0, [address]) if address else (2, []))
+
+
+def test_who_takes_too_long_is_let_go() -> None:
+    """A client that sends a byte now and then has as long as one that sends nothing, and no longer."""
+    now = [0.0]
+    server = PageServer(Address("127.0.0.1", 0), {}, [], monotonic=lambda: now[0])
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server.waits(ours)
+        theirs.sendall(b"G")
+        now[0] = REQUEST_TIMEOUT_S - 1
+        server.service_actions()
+        theirs.sendall(b"E")
+        now[0] = REQUEST_TIMEOUT_S + 1
+        server.service_actions()
+        assert (ours.recv(9), ours.recv(9)) == (b"GE", b"")
+        assert not server.waits_no_more(ours)
+    server.server_close()
+
+
+def test_a_page_that_cannot_be_made_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """The client is told where to look, the log has the error, and the next request is answered."""
+    fails = [True]
+
+    def body() -> bytes:
+        if fails.pop() if fails else False:
+            raise ValueError("no such thing")
+        return b"hello"
+
+    with serving(Address("127.0.0.1", 0), {"/hello": Page("text/plain", body)}) as at:
+        first = get(f"{at.url}/hello")
+        assert (first.status, b"no such thing" in first.body) == (500, False)
+        assert "no such thing" in caplog.text
+        assert get(f"{at.url}/hello").body == b"hello"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from house.tree import ROOT, name, texts
+from house.tree import files, name, texts
 
-LOCKS = sorted(path for folder in ("requirements", "localstack", "docker") for path in (ROOT / folder).rglob("*.txt"))
+LOCKS = list(files("requirements", "localstack", "docker", suffix=".txt"))
 PINNED = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z0-9,_-]+\])?==[^\s;]+( ; [^\\]+)? \\$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 # Home folders, and the places where build machines keep their work. No file of a project can mean one of them.

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from headrace.archiver.s3 import S3Store
+from headrace.archiver.s3_settings import S3Settings
 
 from .scheduler import Scheduler
 
@@ -185,6 +186,7 @@ class SimStore(S3Store):
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket, self.prefix, self._root = "archive", "", ""
+        self.settings, self._each = S3Settings(), {"Bucket": "archive"}
         client: Any = Client(bucket)
         self._writer = self._reader = client
 
