@@ -5,6 +5,7 @@ headrace, and nothing of /bin or /usr/bin. It goes when the program ends. Needs 
 ask for it are skipped elsewhere.
 """
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -131,6 +132,9 @@ def tree_image(**more: object) -> Image:
     return Image(Path(sys.prefix), ROOT, **more)  # type: ignore[arg-type]
 
 
+@cache
 def empty_root() -> Path:
-    """Return a folder for a root: empty before and after, since what is mounted there is seen by the program alone."""
-    return Path(tempfile.mkdtemp(prefix="headrace-root-"))
+    """Return the folder on which each program has its root: what is mounted there is seen by that program alone."""
+    made = Path(tempfile.mkdtemp(prefix="headrace-root-"))
+    atexit.register(made.rmdir)
+    return made
