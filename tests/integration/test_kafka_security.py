@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from archiving import Archive, Finished, run_headrace
+from archiving import Archive, run_headrace
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from secured_kafka import Certificates, SecuredKafka, password_of, secured_kafka
 from servers import Servers
@@ -75,64 +75,6 @@ def test_each_role_does_its_work(kafka: SecuredKafka, archive: Archive) -> None:
     replayed = archive.run("replay", "pin", "--into", "kafka:pin_again", env=kafka.env("replay"))
     assert replayed.code == 0, replayed.output
     assert "target verified" in replayed.output
-
-
-def test_lag_asks_all_its_questions_by_one_file(kafka: SecuredKafka, archive: Archive, tmp_path: Path) -> None:
-    """A headrace.toml with certificate and key as PEM: both clients get in, nothing is left unanswered."""
-    certificate, key = kafka.certificates.sign("lag-two", "DNS:lag-two")
-    kafka.grant(grants_of("lag", ["pin"], GROUP), "User:CN=lag-two")
-    file = tmp_path / "headrace.toml"
-    file.write_text(
-        f"[kafka]\nservers = '{kafka.mtls}'\nsecurity.protocol = 'ssl'\nbroker.address.family = 'v4'\n"
-        f"ssl.ca.pem = '''{kafka.certificates.ca.read_text()}'''\n"
-        f"ssl.certificate.pem = '''{certificate.read_text()}'''\nssl.key.pem_file = '{key}'\n"
-        f"[store]\nurl = '{archive.url}'\n[archive]\ngroup = '{GROUP}'\n[lag]\ntopics = ['pin']\n"
-    )
-    env = {"HEADRACE_KAFKA": "", "HEADRACE_ARCHIVE": "", "HEADRACE_CONFIG": str(file)}
-    looked = archive.run("lag", "--json", env=env)
-    assert looked.code in (0, 1), looked.output
-    assert json.loads(looked.stdout)["unanswered"] == [], looked.output
-    checked = archive.run("config", "check", "--connect", env=env)
-    assert checked.code == 0, checked.output
-    assert "fine  Kafka" in checked.stdout
-    assert "fine  store" in checked.stdout
-
-
-def test_config_check_says_what_keeps_us_out(kafka: SecuredKafka, archive: Archive, tmp_path: Path) -> None:
-    """Wrong password, authority, host name, no right, wrong key of S3: each in a line, exit 3, no secret shown."""
-    other = Certificates(tmp_path, "stranger")
-    right = {**kafka.env("archiver"), "HEADRACE_ARCHIVE_TOPICS": "pin"}
-    cases = {
-        "sasl.password": {"HEADRACE_KAFKA_SASL_PASSWORD_COMMAND": "echo pass-word-that-is-wrong"},
-        "ssl.ca.location": {"HEADRACE_KAFKA_SSL_CA_LOCATION": str(other.ca)},
-        "host name": {"HEADRACE_KAFKA": kafka.scram_by_address},
-        "no topic other, or this user may not see it": {"HEADRACE_ARCHIVE_TOPICS": "other"},
-        "AWS_ACCESS_KEY_ID": {
-            "AWS_ACCESS_KEY_ID": "",
-            "AWS_SECRET_ACCESS_KEY": "",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        },
-        "InvalidAccessKeyId": {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "secret-of-nobody"},
-        "does not exist; create it": {"HEADRACE_ARCHIVE": "s3://no-such-bucket-at-all/x"},
-    }
-
-    def told(changed: dict[str, str]) -> Finished:
-        env = {**right, **changed}
-        if "HEADRACE_KAFKA_SASL_PASSWORD_COMMAND" in changed:
-            del env["HEADRACE_KAFKA_SASL_PASSWORD_FILE"]
-        return archive.run("config", "check", "--connect", env=env)
-
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(cases, pool.map(told, cases.values()), strict=True))
-    for word, finished in found.items():
-        print(finished.output)
-        assert finished.code == 3, (word, finished.output)
-        assert any(line.startswith("WRONG ") and word in line for line in finished.stdout.splitlines()), (
-            word,
-            finished,
-        )
-        assert "pass-word" not in finished.output
-        assert "secret-of-nobody" not in finished.output
 
 
 def denied(kafka: SecuredKafka, role: str, topic: str, *, write: bool) -> str:
