@@ -178,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self._now.headers.get("range", ""))
         if asked is None or (s3.has("no ranges from the end") and not asked[1]):
             return self._answer(200, body, headers)
+        if not body:
+            return self._error(416, "InvalidRange")
         start, end = (
             (int(asked[1]), int(asked[2] or len(body) - 1))
             if asked[1]
