@@ -76,6 +76,13 @@ $(VENV)-check/.installed: docker/check/requirements.txt
 	@$(VENV)-check/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
 	@touch $@
 
+$(VENV)-check/bin/headrace-check: docker/check/main.go docker/check/go.mod docker/check/go.sum $(VENV)-check/.installed
+	@echo "building what reads manifests as Compose and Kubernetes do (once; a minute or two)"
+	@cd docker/check && GOTOOLCHAIN=local $(abspath $(VENV))-check/bin/go build -mod=readonly -buildvcs=false -o $(abspath $@) .
+
+image-check: $(VENV)/.installed-dev $(VENV)-check/bin/headrace-check ## image, compose file, manifests: all that needs no container engine
+	@docker/check/run $(BIN)/python $(VENV)-check $(ARGS)
+
 sbom: $(VENV)-check/.installed ## what headrace consists of, as CycloneDX, into dist/
 	@$(VENV)-check/bin/python docker/check/sbom.py dist
 

@@ -145,6 +145,13 @@ class Eraser(Rewriter):
         done.old_versions = self._sweep(remove=True)
         return done
 
+    def tidy(self) -> None:
+        """Remove what an interrupted run had uploaded, as far as the store answers; gc would do it too."""
+        try:
+            self._clean(None)
+        except StoreError as error:
+            log.warning("%s: something is left for `headrace gc`: %s", self._topic, error)
+
     # -- what to take ------------------------------------------------------------------------------------------------
 
     def _groups(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from headrace.schemas.safe_text import safe_line, safe_lines
+
 LogFormat = Literal["human", "json"]
 LOG_FORMATS: tuple[LogFormat, ...] = ("human", "json")
 FIELDS = "headrace"
@@ -36,7 +38,19 @@ class JsonLines(logging.Formatter):
         line |= {**self._context, **getattr(record, FIELDS, {}), "message": record.getMessage()}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return safe_line(json.dumps(line, ensure_ascii=False, default=str))
+
+
+class PlainLines(logging.Formatter):
+    """A line for people. A message is one line, whatever a name or an error in it holds; a traceback has several."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line."""
+        return safe_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return the traceback."""
+        return safe_lines(super().formatException(ei))
 
 
 def configure(form: str, level: str, *, worker: int | None = None) -> None:
@@ -46,7 +60,7 @@ def configure(form: str, level: str, *, worker: int | None = None) -> None:
         handler.setFormatter(JsonLines({} if worker is None else {"worker": worker}))
     else:
         who = "" if worker is None else f"worker {worker} [%(process)d] "
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(PlainLines(f"%(asctime)s {who}%(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel("WARNING")

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
+from headrace.schemas.safe_text import safe_line
+
 from .metric import Metric, T
 
 
@@ -28,7 +30,7 @@ class ListCollector(Generic[T]):
         for metric in self._metrics:
             family = _family(metric)
             for labels, number in metric.read(value).items():
-                family.add_metric(labels, number)
+                family.add_metric([safe_line(label) for label in labels], number)
             yield family
 
 

@@ -99,6 +99,11 @@ def draw(found: list[dict[str, Any]], out: Path) -> None:
             axis.loglog(at, [each[name] for each in line], "o-", color="C0")
             axis.loglog(at, [line[0][name] * x / at[0] for x in at], "--", color="0.7", lw=0.8)
             axis.set_ylim(min(each[name] for each in found) / 1.5, max(each[name] for each in found) * 1.5)
+            axis.set_xticks(at, [f"{x / 1e6:g} M" if x >= 500_000 else str(x) for x in at], fontsize=8)
+            axis.set_xticks([], minor=True)
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("{x:g}")
+            axis.tick_params(axis="y", which="both", labelsize=8)
             if not column:
                 axis.set_ylabel(label)
         axes[-1][column].set_xlabel(f"{growing} (dashed: linear)")

@@ -12,6 +12,7 @@ from typing import Any
 from headrace.archiver.oncall.lag import PartitionLag, by_topic, oldest_s, records_behind, soonest_loss_s
 from headrace.archiver.oncall.looking import Sample, Trouble
 from headrace.archiver.oncall.status import Status
+from headrace.schemas.safe_text import safe_line
 
 PAGE_VERSION = 1
 POINTS_MAX = 90
@@ -58,7 +59,16 @@ def page_json(
         "spools": _spools(status),
         "troubles": [asdict(each) for each in troubles],
     }
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(_safe(value), separators=(",", ":"), allow_nan=False).encode()
+
+
+def _safe(value: Any) -> Any:
+    """Return a value whose texts hold nothing that turns the direction of writing round, or that a terminal obeys."""
+    if isinstance(value, str):
+        return safe_line(value)
+    if isinstance(value, dict):
+        return {_safe(name): _safe(each) for name, each in value.items()}
+    return [_safe(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _row(lag: PartitionLag) -> list[Any]:

@@ -113,7 +113,13 @@ def command(
                 seen += more
                 progress.update(seen, max(rows, seen))
 
-            done = eraser.run(on_rows) if yes else eraser.survey(on_rows)
+            try:
+                done = eraser.run(on_rows) if yes else eraser.survey(on_rows)
+            except KeyboardInterrupt:
+                if yes:
+                    eraser.tidy()
+                    click.echo("stopped: what was erased until now stays so; run it again for the rest", err=True)
+                raise
         if as_json:
             click.echo(json.dumps(_as_json(topic, done, order, secret, erased=yes), indent=2, ensure_ascii=False))
         else:

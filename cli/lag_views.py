@@ -1,5 +1,6 @@
 """How `headrace lag` looks: topics folded, partitions, findings, explanations. Text out of judgements; asks nobody."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 import click
@@ -9,6 +10,7 @@ from headrace.archiver.oncall.heartbeat import SILENT_S
 from headrace.archiver.oncall.lag import PartitionLag, by_topic, oldest_s, records_behind, soonest_loss_s
 from headrace.archiver.oncall.status import Status
 from headrace.replay.errors import RequestRefused
+from headrace.schemas.safe_text import safe_line
 
 from .tables import table
 
@@ -54,7 +56,7 @@ def lines(lags: Sequence[PartitionLag], found: Sequence[Finding], *, verbose: bo
     if len(found) > _FINDINGS_SHOWN:
         yield f"and {len(found) - _FINDINGS_SHOWN} more; --json lists all"
     if found:
-        yield f"what to do: headrace lag --explain {plain(found[0].where)}"
+        yield f"what to do: headrace lag --explain {shlex.quote(plain(found[0].where))}"
 
 
 def explanation(lags: Sequence[PartitionLag], found: Sequence[Finding], where: str) -> Iterator[str]:
@@ -90,7 +92,7 @@ def _told(each: Finding) -> Iterator[str]:
     yield f"  evidence  {plain(each.evidence)}"
     yield f"  next      {each.step}"
     for command in each.commands:
-        yield f"            $ {command}"
+        yield f"            $ {safe_line(command)}"
     yield f"  runbook   docs/runbook/{each.rule}.md"
 
 

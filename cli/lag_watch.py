@@ -14,6 +14,7 @@ from headrace.archiver.oncall.status import Status
 from headrace.archiver.source import SourceError
 
 from .lag_views import lines, plain
+from .terminal import unguarded
 
 SAMPLES = 40
 _BARS = "▁▂▃▄▅▆▇█"
@@ -28,7 +29,7 @@ def watch(look: Look, *, every_s: float, pause: Callable[[float], None]) -> None
         while True:
             click.echo(screen(look, history))
             pause(every_s)
-    with Live(console=Console(), auto_refresh=False, screen=False) as live:
+    with Live(console=Console(file=unguarded(sys.stdout)), auto_refresh=False, screen=False) as live:
         while True:
             live.update(Text.from_ansi(screen(look, history)), refresh=True)
             pause(every_s)

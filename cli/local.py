@@ -20,6 +20,7 @@ from rich.markup import escape
 from headrace.local import Instance, LocalError, default_folder
 
 from .configuration import setting_option
+from .terminal import unguarded
 
 T = TypeVar("T")
 
@@ -188,7 +189,7 @@ def _or_exit(work: Callable[[], T]) -> T:
 def _progress() -> Iterator[Callable[[str], None]]:
     """Yield what prints a line with the seconds so far to stderr; on a terminal a spinner shows that it goes on."""
     began = time.monotonic()
-    console = Console(stderr=True, highlight=False)
+    console = Console(file=unguarded(sys.stderr), highlight=False)
     with console.status("working") if console.is_terminal else nullcontext():
 
         def show(line: str) -> None:

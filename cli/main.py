@@ -14,6 +14,7 @@ import click
 from headrace import __version__
 
 from .configuration import CONFIG_OPTION, config_option
+from .terminal import guarded_streams
 
 # verb -> (module, one line for --help). The order is the order of a newcomer's first day.
 VERBS: dict[str, tuple[str, str]] = {
@@ -63,6 +64,11 @@ EXTRAS = {
 
 class LazyGroup(click.Group):
     """A group that imports a verb's module only when that verb is asked for."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run, with both streams guarded: see terminal.py."""
+        with guarded_streams():
+            return super().main(*args, **more)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the verbs in the order in which a newcomer meets them."""

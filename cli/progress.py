@@ -18,6 +18,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from headrace.schemas.safe_text import safe_line
+
+from .terminal import unguarded
+
 PLAIN_INTERVAL_S = 5.0
 
 
@@ -44,9 +48,11 @@ class RecordProgress:
         self._started = self._said = time.monotonic()
         self._shown = shown
         if shown and sys.stderr.isatty():
-            columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(what, total=total)
+            # A name is shown as it is: it is no markup and no template.
+            named = TextColumn("{task.description}", markup=False)
+            columns = (named, BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(file=unguarded(sys.stderr)), transient=True)
+            self._task = self._bar.add_task(safe_line(what), total=total)
 
     def __enter__(self) -> Self:
         if self._bar is not None:

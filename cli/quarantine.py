@@ -1,7 +1,6 @@
 """`headrace quarantine`: what could not be decoded, and why; and decoding it once its schema is there."""
 
 import json
-import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from headrace.archiver.clock import SystemClock
 from headrace.archiver.failpoints import RETRY_FAILPOINTS
 from headrace.archiver.log_state import LogState
+from headrace.archiver.logged import configure
 from headrace.archiver.quarantine_retry import QuarantineRetry, Retried
 from headrace.archiver.schema_source import ArchiveSchemas, read_schema_topic
 from headrace.replay.quarantined import grouped, quarantine_reading, quarantined
@@ -123,7 +123,7 @@ def retry_command(
     and so does what an exact replay gives. It may run beside archivers, twice, and be killed at any moment. Rows that
     come into a sealed date so are marked late.
     """
-    logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s")
+    configure("human", "WARNING")
     with reported_errors():
         store = open_store(archive_url)
         clock = SystemClock(threading.Event())

@@ -25,6 +25,7 @@ from headrace.replay.receipts import (
 )
 from headrace.replay.replay_plan import ReplayPlan, TopicReplay
 from headrace.replay.running import chosen_reasons, open_plan, run_into_file, run_into_kafka, try_run
+from headrace.schemas.safe_text import safe_lines
 
 from .progress import RecordProgress
 from .replay_planning import show_plan
@@ -195,12 +196,13 @@ def _to_stdout(store: ObjectStore, whole: ReplayPlan, topic: TopicReplay) -> Top
     reading = open_plan(store, whole, topic)
     form: LineFormat = "raw" if topic.target.form == "raw" else "event"
     lines = JsonLines(topic.plan.topic, form)
+    shown = sys.stdout.isatty()  # then what a terminal would obey is escaped, which is the same JSON
     try:
         # Lines on a terminal are progress enough.
-        with RecordProgress(f"replay {topic.plan.topic}", topic.plan.rows, shown=not sys.stdout.isatty()) as progress:
+        with RecordProgress(f"replay {topic.plan.topic}", topic.plan.rows, shown=not shown) as progress:
             for chunk in reading.chunks():
                 for piece in lines.lines(chunk):
-                    sys.stdout.buffer.write(piece)
+                    sys.stdout.buffer.write(safe_lines(piece.decode()).encode() if shown else piece)
                 progress.update(reading.counts.records if topic.plan.counted else reading.counts.rows)
         sys.stdout.buffer.flush()
     except BrokenPipeError:

@@ -14,9 +14,11 @@ from rich.text import Text
 from headrace.replay.errors import RequestRefused
 from headrace.replay.event_json import json_value
 from headrace.replay.sql import prepare
+from headrace.schemas.safe_text import safe_line, safe_lines
 
 from .options import archive_option
 from .servers import open_store, reported_errors
+from .terminal import unguarded
 
 ROWS_SHOWN = 100
 ROWS_AT_ONCE = 10_000
@@ -64,7 +66,9 @@ def _snapshot(text: str) -> tuple[str, int]:
 
 
 def _csv(names: list[str], result: duckdb.DuckDBPyConnection) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    # Exact, but for a terminal.
+    out = sys.stdout if sys.stdout.isatty() else unguarded(sys.stdout)
+    writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     while rows := result.fetchmany(ROWS_AT_ONCE):
         writer.writerows([_plain(value) for value in row] for row in rows)
@@ -77,14 +81,15 @@ def _json(names: list[str], result: duckdb.DuckDBPyConnection) -> None:
 
 
 def _table(names: list[str], result: duckdb.DuckDBPyConnection) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_WITHOUT_TERMINAL)
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    console = Console(file=unguarded(sys.stdout), width=width)
     rows = result.fetchmany(ROWS_SHOWN + 1)
     numbers = [all(isinstance(row[at], int | float) for row in rows) for at in range(len(names))]
     table = Table()
     for name, number in zip(names, numbers, strict=True):
-        table.add_column(Text(name), justify="right" if number else "left")
+        table.add_column(Text(safe_line(name)), justify="right" if number else "left")
     for row in rows[:ROWS_SHOWN]:
-        table.add_row(*(Text("" if value is None else str(_plain(value))) for value in row))
+        table.add_row(*(Text("" if value is None else safe_lines(str(_plain(value)))) for value in row))
     console.print(table)
     if len(rows) > ROWS_SHOWN:
         click.echo(f"the first {ROWS_SHOWN} rows; --csv and --json give all of them", err=True)

@@ -23,10 +23,11 @@ from . import forks
 from .in_flight import InFlight, Place, Report
 from .kafka_settings import SINGLY, settled
 from .letter import Letter, refused
-from .parking import Parking
+from .parking import TOPIC_ERRORS, Parking
 from .queues import Queue
 from .record import Record
 from .schema_topic import SchemaTopic
+from .topic_trial import TopicTrial
 
 _BATCH = 200  # records handed to librdkafka before callbacks are served and other threads get the interpreter
 _POLL_S = 0.02
@@ -37,14 +38,6 @@ _QUIET_S = 30.0
 # that those of other partitions are acknowledged. For these there is the other half of the room for what is on its way.
 _PATIENCE_S = 2.0
 _log = logging.getLogger("headrace.producer")
-_TOPIC_ERRORS = frozenset(
-    {
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    }
-)
 _REFUSED_FOR_GOOD = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -89,7 +82,13 @@ class Shipper:
         self._single_until = -1  # up to this position records go in batches of one
         self._single = False  # whether the present producer sends them so
         self._held: list[Place] = []  # read, but not taken by a full librdkafka
-        self._parking = Parking(retry_s=topic_retry_s, monotonic=monotonic)
+        self._parking = Parking(
+            retry_s=topic_retry_s,
+            trial=TopicTrial(make_producer, self._config),
+            on_failed=self._topic_failed,
+            on_delivered=lambda position: self._acknowledge([position]),
+            monotonic=monotonic,
+        )
         self._in_flight = InFlight()
         self._schemas = SchemaTopic()
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -128,6 +127,7 @@ class Shipper:
             if not self.advance():
                 self._wait()
         self._drop_producer()
+        self._parking.let_go()
         self.stopped = True
 
     def advance(self) -> bool:
@@ -239,17 +239,18 @@ class Shipper:
             else:
                 self._undelivered(*place, error)
         for group in in_flight.settled():
-            delivered = group.delivered()
-            self._queue.ack_all(delivered)
-            self.acked += len(delivered)
+            self._acknowledge(group.delivered())
+
+    def _acknowledge(self, positions: list[int]) -> None:
+        self._queue.ack_all(positions)
+        self.acked += len(positions)
 
     def _undelivered(self, position: int, record: Record, error: KafkaError) -> None:
         """Decide what a failed delivery means: park the topic, send singly, drop the record, or start over."""
         code = error.code()
-        if code in _TOPIC_ERRORS:
-            self._noted(f"topic {record.topic}: {error.str()}; its events wait in the queue")
+        if code in TOPIC_ERRORS:
             self._parking.park((position, record))
-            self._parking.shut(record.topic)
+            self._parking.shut(record.topic, error)
         elif code not in _REFUSED_FOR_GOOD:
             self._fail(error)
         elif self._single:
@@ -261,6 +262,9 @@ class Shipper:
         else:
             self._single_until = self._highest
             self._fail(error)
+
+    def _topic_failed(self, topic: str, error: KafkaError) -> None:
+        self._noted(f"topic {topic}: {error.str()}; its events wait in the queue")
 
     def _fail(self, error: KafkaError) -> None:
         if self._failed is not None:

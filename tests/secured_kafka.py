@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
@@ -178,6 +179,13 @@ class SecuredKafka:
             )
             for each in self.admin.describe_acls(anything).result(timeout=120)
         }
+
+    def reader(self, topic: str) -> Consumer:
+        """Return a consumer at the start of a topic of one partition, which tells of its end; as the administrator."""
+        group = {"group.id": "reader", "enable.partition.eof": True}
+        consumer = Consumer({"bootstrap.servers": self.plain, "log_level": 0, **group})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        return consumer
 
     def revoke(self, user: str, topic: str) -> None:
         """Take all that a user is allowed on a topic."""

@@ -5,6 +5,7 @@ state `unknown`, never a guess. Commands are for pasting; what stands in capital
 """
 
 import math
+import shlex
 from collections.abc import Callable, Iterable
 
 from .finding import Finding, Severity, spoken
@@ -35,12 +36,17 @@ def _found(lag: PartitionLag, rule: str, severity: Severity, evidence: str, step
     return Finding(rule, severity, where.topic, where.partition, evidence, step, commands)
 
 
+def _topic(lag: PartitionLag) -> str:
+    """Return the topic as a shell takes it: its name may be one that somebody else put into the bucket."""
+    return shlex.quote(lag.facts.where.topic)
+
+
 def damaged_log(lag: PartitionLag, _: Thresholds) -> Finding | None:
     """The topic's commit log cannot be read: nothing of it is archived or replayed until that is mended."""
     if not lag.facts.damaged:
         return None
     step = "Restore the named object from a version or a backup; archivers of this topic stop until then."
-    return _found(lag, "damaged-log", "critical", lag.note, step, f"headrace verify {lag.facts.where.topic}")
+    return _found(lag, "damaged-log", "critical", lag.note, step, f"headrace verify {_topic(lag)}")
 
 
 def data_lost(lag: PartitionLag, _: Thresholds) -> Finding | None:
@@ -79,7 +85,7 @@ def truncated(lag: PartitionLag, _: Thresholds) -> Finding | None:
         "Check that this is the right cluster and how it lost records (unclean election?). The archived ones stay; the "
         "archiver goes on in a new lineage."
     )
-    return _found(lag, "truncated", "critical", evidence, step, f"headrace log {lag.facts.where.topic} --tail 20")
+    return _found(lag, "truncated", "critical", evidence, step, f"headrace log {_topic(lag)} --tail 20")
 
 
 def upload_failing(lag: PartitionLag, _: Thresholds) -> Finding | None:
@@ -90,7 +96,7 @@ def upload_failing(lag: PartitionLag, _: Thresholds) -> Finding | None:
     lasting = spoken((beat.at_ms - beat.trouble_since_ms) / 1000)
     evidence = f"{beat.worker} has not been able to commit for {lasting}: {beat.trouble}"
     step = "Look at S3: reachable from the archiver, credentials valid, bucket there? It goes on by itself afterwards."
-    return _found(lag, "upload-failing", "critical", evidence, step, "headrace files " + lag.facts.where.topic)
+    return _found(lag, "upload-failing", "critical", evidence, step, f"headrace files {_topic(lag)}")
 
 
 def never_started(lag: PartitionLag, _: Thresholds) -> Finding | None:
@@ -99,7 +105,7 @@ def never_started(lag: PartitionLag, _: Thresholds) -> Finding | None:
         return None
     evidence = f"{lag.records_behind} records wait, and no archiver of this group has ever held the partition"
     step = "Start one for this topic, or see why the one that runs was not told of it (--topic, --group)."
-    return _found(lag, "never-started", "warning", evidence, step, f"headrace archive --topic {lag.facts.where.topic}")
+    return _found(lag, "never-started", "warning", evidence, step, f"headrace archive --topic {_topic(lag)}")
 
 
 def not_running(lag: PartitionLag, _: Thresholds) -> Finding | None:
@@ -110,7 +116,7 @@ def not_running(lag: PartitionLag, _: Thresholds) -> Finding | None:
     said = f"; its last words: {beat.trouble}" if beat.trouble else ""
     evidence = f"{beat.worker} was last heard {spoken(lag.beat_age_s or 0)} ago, and records wait{said}"
     step = "Start the archiver again, anywhere: restarting is always safe. Its log says why it ended."
-    return _found(lag, "not-running", "critical", evidence, step, f"headrace archive --topic {lag.facts.where.topic}")
+    return _found(lag, "not-running", "critical", evidence, step, f"headrace archive --topic {_topic(lag)}")
 
 
 def stalled(lag: PartitionLag, thresholds: Thresholds) -> Finding | None:
@@ -135,7 +141,7 @@ def open_transaction(lag: PartitionLag, thresholds: Thresholds) -> Finding | Non
     evidence = f"{transaction.transactional_id!r} opened one {spoken(age_s)} ago, which holds back {held} offsets"
     step = "Find that producer. If it is dead for good, abort its transaction; what it wrote in it is then void."
     tool, where = "kafka-transactions.sh --bootstrap-server KAFKA", lag.facts.where
-    abort = f"{tool} abort --topic {where.topic} --partition {where.partition} --start-offset {ends.last_stable}"
+    abort = f"{tool} abort --topic {_topic(lag)} --partition {where.partition} --start-offset {ends.last_stable}"
     return _found(lag, "open-transaction", "warning", evidence, step, f"{tool} find-hanging --broker-id ID", abort)
 
 
@@ -148,7 +154,7 @@ def rewound(lag: PartitionLag, _: Thresholds) -> Finding | None:
         return None
     evidence = f"the group committed {committed} to Kafka, the log on S3 says {durable}"
     step = "Was the archive restored from a backup, or does another tool commit for this group? The archiver trusts S3."
-    return _found(lag, "rewound", "warning", evidence, step, f"headrace verify {lag.facts.where.topic}")
+    return _found(lag, "rewound", "warning", evidence, step, f"headrace verify {_topic(lag)}")
 
 
 def behind(lag: PartitionLag, thresholds: Thresholds) -> Finding | None:
@@ -159,7 +165,7 @@ def behind(lag: PartitionLag, thresholds: Thresholds) -> Finding | None:
     severity: Severity = "critical" if seconds >= thresholds.behind_critical_s else "warning"
     evidence = f"the oldest unarchived record is {spoken(seconds)} old; caught up: {_arrival(lag)}"
     step = "If it does not shrink, add workers (never more than partitions) or find what slows them in their log."
-    return _found(lag, "behind", severity, evidence, step, f"headrace lag --watch --topic {lag.facts.where.topic}")
+    return _found(lag, "behind", severity, evidence, step, f"headrace lag --watch --topic {_topic(lag)}")
 
 
 def quarantined(lag: PartitionLag, thresholds: Thresholds) -> Finding | None:
@@ -170,7 +176,7 @@ def quarantined(lag: PartitionLag, thresholds: Thresholds) -> Finding | None:
         return None
     evidence = f"{facts.quarantined} of {total} archived records could not be decoded"
     step = "Publish the missing schema, or find the producer that writes something else. Nothing is lost meanwhile."
-    command = f"headrace files {facts.where.topic} --kind quarantine"
+    command = f"headrace files {_topic(lag)} --kind quarantine"
     return _found(lag, "quarantined", "warning", evidence, step, command)
 
 
@@ -202,4 +208,4 @@ def _retention_commands(lag: PartitionLag, factor: float) -> tuple[str, ...]:
         return ()
     name, value = ("retention.bytes" if by_bytes else "retention.ms"), math.ceil(now * factor)
     change = "kafka-configs.sh --bootstrap-server KAFKA --alter --entity-type topics --entity-name"
-    return (f"{change} {topic} --add-config {name}={value}",)
+    return (f"{change} {shlex.quote(topic)} --add-config {name}={value}",)

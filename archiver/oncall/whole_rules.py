@@ -3,6 +3,7 @@
 As in rules.py each has a page in docs/runbook/, and says nothing when its facts are missing.
 """
 
+import shlex
 from collections.abc import Callable, Iterator
 
 from .finding import Finding, Severity, spoken
@@ -36,7 +37,7 @@ def spool_about_to_drop(whole: Whole, thresholds: Thresholds, now_ms: int) -> It
 def audit_hole(whole: Whole, thresholds: Thresholds, now_ms: int) -> Iterator[Finding]:
     """Events that a session accepted are nowhere, or wait in a memory of which nothing is heard any more."""
     for each in whole.accounts:
-        command = f"headrace verify {each.topic} --audit"
+        command = f"headrace verify {shlex.quote(each.topic)} --audit"
         who = f"session {each.session[:12]} of {each.service} on {each.host}"
         if each.unexplained:
             evidence = f"{who} accepted {each.unexplained:,} events that it neither delivered nor lost nor still has"

@@ -264,6 +264,22 @@ def test_killed_at_each_step_the_next_run_goes_on(point: str) -> None:
     assert_without(archive, before, lambda each: each.value in values)
 
 
+def test_ctrl_c_leaves_nothing_behind() -> None:
+    """The intent is ended, what was uploaded for it goes, and every row is still there."""
+    archive = archive_of(5)
+    before = everything(archive)
+
+    def interrupt(step: str) -> None:
+        if step == "erase-uploaded":
+            raise KeyboardInterrupt
+
+    work = eraser(archive, of_users(1, 2), failpoint=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        work.run()
+    work.tidy()
+    assert_without(archive, before, lambda _each: False)
+
+
 @pytest.mark.parametrize("step", ["erase-built", "erase-uploaded", "erase-before-rewrite"])
 def test_a_compaction_in_the_middle_does_not_save_a_row(step: str) -> None:
     """It replaces the files that an erasure holds: that is fenced, looks again, and finds the rows where they are."""

@@ -235,6 +235,7 @@ class RealBed:
         *,
         instance: str | None = None,
         starts: Mapping[TopicPartition, Start] | None = None,
+        session_ms: int = 6000,
     ) -> Member:
         config = consumer_config(
             self._servers.kafka,
@@ -243,9 +244,9 @@ class RealBed:
             queue_kb_max=4096,
             # As short as the broker lets them be: what takes seconds here is the group, not the source.
             extra={
-                "session.timeout.ms": 6000,
+                "session.timeout.ms": session_ms,
                 "heartbeat.interval.ms": 500,
-                "max.poll.interval.ms": 6000,
+                "max.poll.interval.ms": session_ms,
                 "topic.metadata.refresh.interval.ms": 500,
             },
         )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from servers import Servers
 
-from contract.source_beds import Bed, RealBed, SimBed
+from contract.source_beds import Bed, Member, RealBed, SimBed
 from headrace.archiver.source import SourceFenced, Start, TopicPartition
 
 
@@ -176,3 +177,25 @@ def test_a_static_member_is_fenced_by_its_successor(bed: Bed) -> None:
     bed.poll_until(lambda: len(new.held) == 2, "the old member's partitions", new)
     with pytest.raises(SourceFenced):
         bed.poll_until(lambda: False, "the fence", old, new)
+
+
+@pytest.mark.servers
+def test_a_static_member_that_is_back_in_time_disturbs_nobody(servers: Servers) -> None:
+    """A pod that ends and starts within the session timeout gets its own partitions; the other member hears nothing.
+
+    Only the real broker: in the simulated group whoever closes has left, static or not; that is harder on the archiver.
+    """
+    bed = RealBed(servers)
+    topic = bed.new_topic(4)
+
+    def pod(name: str) -> Member:
+        return bed.member(topic, "pods", instance=name, session_ms=60_000)
+
+    first, second = pod("pod-0"), pod("pod-1")
+    bed.poll_until(lambda: len(first.held) == len(second.held) == 2, "two partitions each", first, second)
+    own, heard = set(first.held), list(second.calls)
+    first.source.close()
+    again = pod("pod-0")
+    bed.poll_until(lambda: again.held == own, "its own partitions", again, second)
+    assert second.calls == heard
+    bed.close()

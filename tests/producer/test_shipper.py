@@ -224,6 +224,73 @@ def test_a_missing_topic_parks_its_records_alone(how: str) -> None:
     assert (rig.shipper.restarts, rig.refused, rig.shipper.delivered_to) == (0, 0, 10)
 
 
+def test_a_denied_topic_is_tried_by_a_producer_of_its_own() -> None:
+    """The shipper's producer, which a refusal of the broker would end, gets no record of a denied topic until one was
+    delivered beside it; the others flow meanwhile, and the topic's events arrive in order and once."""
+    rig = Rig(config={"enable.idempotence": True})
+    answers = [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 3 + [KafkaError._TRANSPORT]
+    tried: list[bytes] = []
+
+    def decide(topic: str, value: bytes) -> KafkaError | None:
+        if topic != "a" or not answers:
+            return None
+        tried.append(value[10:])
+        code = answers[0]
+        if len(rig.broker.producers) > 1:
+            del answers[0]
+        return KafkaError(code)
+
+    rig.broker.decide = decide
+    for index in range(5):
+        rig.put(b"a%d" % index, topic="a")
+        rig.put(b"b%d" % index, topic="b")
+    rig.run(4)
+    main, in_between = rig.broker.producers[0], list(tried)
+    rig.run(40)
+    assert rig.bodies("b") == [b"b%d" % n for n in range(5)]
+    assert rig.bodies("a") == [b"a%d" % n for n in range(5)]
+    assert tried[len(in_between) :] == [b"a0"] * 4
+    assert [producer.config["enable.idempotence"] for producer in rig.broker.producers] == [True, False]
+    assert (rig.broker.producers[0], rig.shipper.restarts, rig.queue.depth()) == (main, 0, (0, 0))
+    rig.put(b"a5", topic="a")
+    rig.run(3)
+    assert (rig.bodies("a")[-1], rig.shipper.acked) == (b"a5", 11)
+
+
+def test_a_denied_topic_that_the_client_itself_refuses_is_tried_anew() -> None:
+    """librdkafka may remember that a topic was denied, and refuse it by itself: the next try is another client's."""
+    rig = Rig()
+    denied = True
+
+    def refuse(topic: str, _value: bytes) -> KafkaError | None:
+        return KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED) if topic == "a" and denied else None
+
+    rig.broker.refuse_produce = refuse
+    rig.put(b"a0", b"a1", topic="a")
+    rig.put(b"b0", topic="b")
+    rig.run(21)
+    assert (rig.bodies("a"), rig.bodies("b"), rig.shipper.restarts) == ([], [b"b0"], 0)
+    assert len(rig.broker.producers) == 1 + 4
+    denied = False
+    rig.run(10)
+    assert (rig.bodies("a"), rig.shipper.restarts, rig.queue.depth()) == ([b"a0", b"a1"], 0, (0, 0))
+
+
+def test_a_denied_record_that_is_refused_for_good_too_is_dropped_alone() -> None:
+    """What is wrong with a record itself is found by the shipper's own producer, once its topic may be written."""
+    rig = Rig()
+    code = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    denied = True
+    rig.broker.decide = lambda topic, value: (
+        KafkaError(code) if topic == "t" and (denied or value.endswith(b"big")) else None
+    )
+    rig.put(b"big", *numbers(3))
+    rig.run(8)
+    denied, code = False, KafkaError.MSG_SIZE_TOO_LARGE
+    rig.run(40)
+    assert (rig.bodies(), rig.refused, rig.queue.depth()) == (numbers(3), 1, (0, 0))
+
+
 def test_a_record_refused_for_good_is_dropped_alone() -> None:
     """Its batch fails with it; sent one by one, only that record is dropped, and full batches come back."""
     rig = Rig()

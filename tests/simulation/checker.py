@@ -16,6 +16,7 @@ from .codec import Row, late_places, rows_of, topic_id_of
 from .days import day_of
 from .history import Identity, pieces_of, uncovered
 from .kafka import Partition, SimKafka
+from .removals import check_erase, check_expire
 from .rewrites import check_intent, check_rewrite
 from .store import Bucket
 from .topic_log import KnownFile, TopicLog, Violation, must
@@ -105,8 +106,10 @@ class Checker:
             self._seal(key, log, entry)
         elif entry["kind"] == "intent":
             check_intent(key, log, entry, self._bucket.objects)
-        elif entry["kind"] == "rewrite":
+        elif entry["kind"] in ("rewrite", "erase"):
             self._rewrite(key, log, entry)
+        elif entry["kind"] == "expire":
+            check_expire(key, log, entry)
         else:
             raise Violation("I1", f"{key}: kind {entry['kind']} is not known here")
         log.ends.append({of: each.next for of, each in log.identities.items()})
@@ -137,6 +140,7 @@ class Checker:
     def _seal(key: str, log: TopicLog, entry: dict[str, Any]) -> None:
         """A seal names each partition of the topic that the log has, archived up to its end, and a date only once."""
         date, ends = entry["details"]["dt"], entry["details"]["ends"]
+        must(date not in log.expired, "I11", f"{key}: {date} expired by entry {log.expired.get(date)}")
         must(date not in log.sealed, "I11", f"{key}: {date} is sealed already")
         must(entry["topic_id"] == log.topic_id, "I10", f"{key}: is of another topic id than {log.topic_id}")
         at = {str(p): each.next for (topic_id, p), each in log.newest.items() if topic_id == log.topic_id}
@@ -152,9 +156,9 @@ class Checker:
             topic_id = topic_id_of(self._bucket.objects[name])
             must(topic_id == entry["topic_id"], "I10", f"{key}: {name} is of topic id {topic_id}")
         what = f"{entry['details']['removes']} become {sorted(added)}"
-        self._bucket.scheduler.note(f"rewrite {log.seq} of {entry['details']['intent']}: {what}")
-        self._bucket.scheduler.counts["log: rewrite that replaces files"] += bool(added)
-        check_rewrite(key, log, entry, added)
+        self._bucket.scheduler.note(f"{entry['kind']} {log.seq} of {entry['details'].get('intent')}: {what}")
+        self._bucket.scheduler.counts[f"log: {entry['kind']} that replaces files"] += bool(added)
+        (check_erase if entry["kind"] == "erase" else check_rewrite)(key, log, entry, added)
 
     def _files(self, key: str, log: TopicLog, entry: dict[str, Any]) -> dict[tuple[int, int], Row]:
         """Take a commit's files in, and return their rows."""
@@ -162,7 +166,7 @@ class Checker:
         lineages = {span["partition"]: span["lineage"] for span in entry["spans"]}
         for file in entry["files"]:
             known = log.files[file["key"]] = self._file(key, log, entry, file, lineages)
-            late = len(known.rows) if file["kind"] == "data" and file["dt"] in log.sealed else 0
+            late = len(known.rows) if file["kind"] == "data" and log.closed(file["dt"]) else 0
             must(len(known.late) == late, "I11", f"{key}: {file['key']} has other than {late} late rows")
             for row in known.rows:
                 must(row[:2] not in rows, "I4", f"{key}: offset {row[:2]} comes twice")

@@ -10,18 +10,21 @@ import marshal
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.archiver import compactor, garbage, held, topic_archive
+from headrace.archiver import compactor, eraser, garbage, held, topic_archive
 from headrace.archiver.compaction_merge import Merged
+from headrace.archiver.erasing import Trimmed, ranges_of
 from headrace.archiver.flush_buffer import BuiltFile, FileContext, OffsetStepBack
 from headrace.archiver.log_entries import PartEntry
+from headrace.archiver.log_removals import ErasedPart
 from headrace.archiver.log_state import CommittedFile
 from headrace.archiver.object_store import ObjectNotFound, ObjectStore
 from headrace.archiver.parquet_file import FileCorrupt, Footer, Kind, footer_of
@@ -210,6 +213,67 @@ def _merged_file(  # noqa: PLR0917 - what there is
     return BuiltFile(old.kind, key, old.dt, body, len(body), sha256, len(rows), len(late), parts)
 
 
+@dataclass(frozen=True)
+class Every:
+    """Erases each nth row by its offset: what an Eraser asks, for both codecs."""
+
+    every: int
+    begin: int
+
+    def __call__(self, table: pa.Table, _committed: CommittedFile) -> np.ndarray:
+        wanted: np.ndarray = table.column("_offset").to_numpy() % self.every == self.begin
+        return wanted
+
+    def takes(self, row: Row) -> bool:
+        return row[1] % self.every == self.begin
+
+
+def light_trim_file(
+    store: ObjectStore,
+    committed: CommittedFile,
+    judge: Every,
+    *,
+    topic: str,
+    writer: str,
+    new_id: Callable[[], str],
+) -> Trimmed | None:
+    """Return a file without the rows that are to go, by the rules of erasing.py."""
+    del topic
+    file, where = committed.file, f"{committed.file.key} (entry {committed.seq})"
+    try:
+        body = store.get(file.key)
+    except ObjectNotFound as error:
+        raise FileCorrupt("the object does not exist, and the log names it", where) from error
+    if hashlib.sha256(body).hexdigest() != file.sha256:
+        raise FileCorrupt("it has another hash", where)
+    text, rows, late = _decode(body)
+    gone = [row for row in rows if judge.takes(row)]
+    if not gone:
+        return None
+    kept = _kept_rows(rows, judge)
+    places = {row[:2] for row in gone}
+    erased = tuple(
+        _erased_part(committed, [row for row in gone if row[0] == p], late) for p in sorted({r[0] for r in gone})
+    )
+    if not kept:
+        return Trimmed(committed, None, erased)
+    late = [place for place in late if tuple(place) not in places]
+    footer = Footer.from_json(text, where)
+    return Trimmed(committed, _merged_file(kept, late, dict(committed.lineages), footer, writer, new_id), erased)
+
+
+def _kept_rows(rows: Sequence[Row], judge: Every) -> list[Row]:
+    return [row for row in rows if not judge.takes(row)]
+
+
+def _erased_part(committed: CommittedFile, rows: list[Row], late: Collection[Place]) -> ErasedPart:
+    offsets = ranges_of(np.array([row[1] for row in rows]))
+    places, partition = {tuple(place) for place in late}, rows[0][0]
+    of_these = sum(row[:2] in places for row in rows)
+    file = committed.file
+    return ErasedPart(file.kind, file.dt, partition, committed.lineages[partition], len(rows), of_these, offsets)
+
+
 class LightFile:
     """A parsed file, as replay.loading wants one."""
 
@@ -279,6 +343,7 @@ LIGHT: Mapping[Any, Mapping[str, Any]] = {
     held: {"offset_bounds": light_offset_bounds},
     garbage: {"footer_of": light_footer_of},
     compactor: {"merge_files": light_merge_files},
+    eraser: {"trim_file": light_trim_file},
     reader: {"parse": light_parse, "load_parts": light_load_parts, "context_of": light_context_of},
 }
 

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from headrace.archiver.commit_log import read_state
+from headrace.replay.findings import VerifyReport
+from headrace.replay.verify_removals import check_removals
 
 from .codec import topic_id_of
 from .history import uncovered
@@ -117,7 +119,11 @@ class Drain:
         for topic, log in world.checker.logs.items():
             store = SimStore(world.bucket)
             state = read_state(store, topic, fold_entries=world.profile.fold_entries)
-            for identity in log.identities.values():
-                problem = replay_problem(world, store, state, identity, identity.next)
+            for of, identity in log.identities.items():
+                problem = replay_problem(world, store, state, log, of, end=identity.next)
                 if problem is not None:
                     raise Violation("replay", problem)
+            report = VerifyReport(topic, store.url)
+            check_removals(store, state, report)
+            if report.findings:
+                raise Violation("replay", f"what is left and what went do not add up: {report.findings}")

@@ -258,5 +258,11 @@ class Events:
     def _cleaning(self) -> None:
         self._world.operators.clean()
 
+    def _erasure(self) -> None:
+        self._world.operators.erase()
+
+    def _expiry(self) -> None:
+        self._world.operators.expire()
+
     def _end_of_an_operator(self) -> None:
         self._world.operators.end_one()

@@ -39,7 +39,7 @@ from headrace.archiver.topic_archive import TopicArchive
 from headrace.archiver.truncation import Diverged, ReadAgain
 from headrace.replay.reader import Reading
 
-from . import compaction_mutations  # noqa: F401 - it adds to the list
+from . import compaction_mutations, removal_mutations  # noqa: F401 - they add to the list
 from .codec import LightBuffer
 from .seeded_bugs import BUGS, Change, appended_unfenced, broken, bug
 from .world import Outcome, simulate

@@ -1,4 +1,4 @@
-"""What people run beside the archivers: `headrace compact` and `headrace gc`, as often and as carelessly as they like.
+"""What people run beside archivers: `headrace compact`, `erase`, `expire` and `gc`, as often and carelessly as they do.
 
 Each is a task with the production code in it, which may be killed at any call or named step, stand still, meet another
 one, and leave its intent open for others to end.
@@ -6,17 +6,21 @@ one, and leave its intent open for others to end.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.archiver.commit_log import CommitLog
 from headrace.archiver.compaction_plan import CompactLimits
 from headrace.archiver.compactor import Compactor
+from headrace.archiver.eraser import Eraser, Order
+from headrace.archiver.expirer import Expirer
+from headrace.archiver.failpoints import no_failpoint
 from headrace.archiver.intents import IntentUnknown, abandon
 from headrace.archiver.log_entries import LogCorrupt, LogTooNew
 from headrace.archiver.log_state import LogViolation
 from headrace.archiver.object_store import StoreError
 from headrace.cli import gc
 
+from .codec import Every
 from .readers import start_reader
 from .scheduler import Task
 from .store import SimStore
@@ -31,6 +35,8 @@ LIMITS = (
     CompactLimits(1000, 1 << 20),
     CompactLimits(1000, 1500),
 )
+ORDER = Order("an erasure", "a ticket", "somebody", "0" * 64)
+EXPIRED_BEFORE = ("2026-11-24", "2026-11-24", "2026-11-25")
 RACE = 0.3  # how often two begin with the same date at once
 DIES_AT_A_STEP = 0.08
 STANDS_STILL_AT_A_STEP = 0.05
@@ -59,6 +65,27 @@ class Operators:
             for _ in range(2 if self._random.random() < RACE else 1):
                 limits = self._random.choice(LIMITS)
                 self._start("compact", partial(self._compaction, topic=topic, date=date, limits=limits))
+            if self._random.random() < READ_MEANWHILE:
+                start_reader(self._world, topic)
+
+    def erase(self) -> None:
+        """Start an erasure of some rows of a topic that has files, sometimes two of the same."""
+        topics = [topic for topic, log in self._world.checker.logs.items() if log.files]
+        if topics:
+            topic = self._random.choice(topics)
+            every = self._random.choice((1, 2, 5, 9))
+            judge = Every(every, self._random.randrange(every))
+            for _ in range(2 if self._random.random() < RACE else 1):
+                self._start("erase", partial(self._erasure, topic=topic, judge=judge))
+            if self._random.random() < READ_MEANWHILE:
+                start_reader(self._world, topic)
+
+    def expire(self) -> None:
+        """Start an expiry of a topic that has files: of the first of the two dates, or of both."""
+        topics = [topic for topic, log in self._world.checker.logs.items() if log.files]
+        if topics:
+            topic = self._random.choice(topics)
+            self._start("expire", partial(self._expiry, topic=topic, before=self._random.choice(EXPIRED_BEFORE)))
             if self._random.random() < READ_MEANWHILE:
                 start_reader(self._world, topic)
 
@@ -114,30 +141,52 @@ class Operators:
 
         self._tasks[name] = self._scheduler.spawn(name, life)
 
-    def _compaction(self, name: str, topic: str, date: str, limits: CompactLimits, *, in_peace: bool = False) -> None:
-        def failpoint(step: str) -> None:
-            if in_peace:
-                return
-            chance = self._random.random()
-            if chance < DIES_AT_A_STEP:
-                self._scheduler.count(f"operator: killed at {step}", name)
-                self._scheduler.die()
-            elif chance < DIES_AT_A_STEP + STANDS_STILL_AT_A_STEP:
-                self._scheduler.count(f"operator: frozen at {step}", name)
-                self._scheduler.stand_still()
+    def _passed(self, name: str, step: str) -> None:
+        """Die or stand still at a named step, now and then."""
+        chance = self._random.random()
+        if chance < DIES_AT_A_STEP:
+            self._scheduler.count(f"operator: killed at {step}", name)
+            self._scheduler.die()
+        elif chance < DIES_AT_A_STEP + STANDS_STILL_AT_A_STEP:
+            self._scheduler.count(f"operator: frozen at {step}", name)
+            self._scheduler.stand_still()
 
+    def _rewriter(self, name: str, *, in_peace: bool = False) -> dict[str, Any]:
+        """Return what every rewriter takes beside a store and a topic."""
         world = self._world
-        done = Compactor(
-            SimStore(world.bucket),
-            topic,
-            writer=name,
-            clock=SimClock(world.scheduler, world.profile.wall_days),
-            new_id=world.new_id,
-            limits=limits,
-            failpoint=failpoint,
-            is_gone=self._is_gone,
-            fold_entries=world.profile.fold_entries,
-        ).run(date)
+        return {
+            "writer": name,
+            "clock": SimClock(world.scheduler, world.profile.wall_days),
+            "new_id": world.new_id,
+            "failpoint": no_failpoint if in_peace else partial(self._passed, name),
+            "is_gone": self._is_gone,
+            "fold_entries": world.profile.fold_entries,
+        }
+
+    def _erasure(self, name: str, topic: str, judge: Every) -> None:
+        options = self._rewriter(name)
+        done = Eraser(SimStore(self._world.bucket), topic, judge=judge, order=ORDER, **options).run()
+        self._hold_to_its_word(name, topic, judge, done.snapshot)
+        self._scheduler.counts["run: erasures done"] += 1
+        self._scheduler.counts["run: rows erased"] += done.rows
+        self._scheduler.counts["operator: fenced"] += done.fenced
+
+    def _hold_to_its_word(self, name: str, topic: str, judge: Every, snapshot: int) -> None:
+        """An erasure says that it is done: no row that was archived up to the entry that it names is left."""
+        log = self._world.checker.logs[topic]
+        for of, end in log.ends[snapshot - 1].items():
+            gone = log.gone.get(of, {})
+            left = [o for o, row in log.identities[of].rows.items() if o < end and judge.takes(row) and o not in gone]
+            if left:
+                self._world.checker.fail("I4", f"{name} of {topic} up to {snapshot} is done, and left {of} {left}")
+
+    def _expiry(self, name: str, topic: str, before: str) -> None:
+        Expirer(SimStore(self._world.bucket), topic, before=before, **self._rewriter(name)).run()
+        self._scheduler.counts["run: expiries done"] += 1
+
+    def _compaction(self, name: str, topic: str, date: str, limits: CompactLimits, *, in_peace: bool = False) -> None:
+        options = self._rewriter(name, in_peace=in_peace)
+        done = Compactor(SimStore(self._world.bucket), topic, limits=limits, **options).run(date)
         self._scheduler.counts["run: compactions done"] += 1
         self._scheduler.counts["operator: fenced"] += done.fenced
 

@@ -54,6 +54,8 @@ EVENTS = {
     "compaction": 1.5,
     "cleaning": 0.8,
     "end of an operator": 1.5,
+    "erasure": 1.5,
+    "expiry": 0.4,
 }
 ALWAYS = {"produce", "end transaction", "start", "thaw", "create"}
 

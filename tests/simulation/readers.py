@@ -11,7 +11,7 @@ from headrace.replay.plan import make_plan
 from headrace.replay.reader import Reading
 from headrace.replay.selection import Selection
 
-from .history import Identity, same_at
+from .history import same_at
 from .store import SimStore
 from .topic_log import TopicLog
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .world import World
 
 NEWEST = 0.7
-REMOVED = re.compile(r"entry (\d+) \(rewrite, [^)]*\) removed (\S+);")
+REMOVED = re.compile(r"entry (\d+) \((?:rewrite|erase|expire), [^)]*\) removed (\S+);")
 
 
 def start_reader(world: "World", topic: str | None = None) -> None:
@@ -37,7 +37,7 @@ def start_reader(world: "World", topic: str | None = None) -> None:
         try:
             state = read_state(store, topic, at=log_seq, fold_entries=world.profile.fold_entries)
             for of, end in log.ends[log_seq - 1].items():
-                problem = replay_problem(world, store, state, log.identities[of], end)
+                problem = replay_problem(world, store, state, log, of, end=end)
                 if problem is not None:
                     world.checker.fail("I9", f"{topic} at {log_seq}: {problem}")
         except RangeMissing as error:
@@ -58,15 +58,25 @@ def _hold_to_its_word(world: "World", log: TopicLog, snapshot: int, said: str) -
     world.scheduler.count("reader: met a rewrite", said)
 
 
-def replay_problem(world: "World", store: ObjectStore, state: LogState, identity: Identity, end: int) -> str | None:
-    """Replay one identity up to `end`, and say how that differs from what Kafka had, or None. Raises RangeMissing."""
+def replay_problem(
+    world: "World", store: ObjectStore, state: LogState, log: TopicLog, of: tuple[str, int, int], *, end: int
+) -> str | None:
+    """Replay one identity up to `end`, and say how that differs from what Kafka had, or None. Raises RangeMissing.
+
+    What was erased or expired by then is missing, and the plan says how many records that are.
+    """
+    identity, gone = log.identities[of], {o for o, seq in log.gone.get(of, {}).items() if seq <= state.seq}
     kafka = world.kafka.incarnations[identity.topic_id].partitions[identity.partition]
-    expected = sorted(offset for offset in identity.rows if offset < end)
+    expected = sorted(offset for offset in identity.rows.keys() - gone if offset < end)
     where = f"{identity.topic_id}/{identity.partition} lineage {identity.lineage}"
     selection = Selection(topic_id=identity.topic_id, lineage=identity.lineage, partitions=(identity.partition,))
     found: list[int] = []
+    plan = make_plan(state, selection)
+    told = sum(each.rows for covered in plan.ranges for each in covered.removals)
+    if told != len(gone):
+        return f"{where}: says that {told} rows went, and {len(gone)} did"
     try:
-        for chunk in Reading(store, make_plan(state, selection), fetch_threads=0).chunks():
+        for chunk in Reading(store, plan, fetch_threads=0).chunks():
             columns = [
                 chunk.records.column(name).to_pylist() for name in ("offset", "timestamp", "key", "value", "headers")
             ]

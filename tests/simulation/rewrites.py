@@ -29,19 +29,16 @@ def check_intent(key: str, log: TopicLog, entry: Mapping[str, Any], objects: Col
 
 def check_rewrite(key: str, log: TopicLog, entry: Mapping[str, Any], added: Mapping[str, KnownFile]) -> None:
     """Take a rewrite in. `added` are its files, each held against its object already."""
-    adds = log.intents.pop(entry["details"]["intent"], None)
-    must(adds is not None, "I8", f"{key}: its intent {entry['details']['intent']} is not open")
+    check_named(key, log, entry, added)
     must(not entry["spans"], "I2", f"{key}: a rewrite with spans")
-    for name in added:
-        must(name in (adds or ()), "I8", f"{key}: adds {name}, its intent names {adds}")
     removes = entry["details"]["removes"]
     must(len(set(removes)) == len(removes), "I3", f"{key}: removes a file twice")
     for name in removes:
         must(name in log.files, "I3", f"{key}: removes {name}, which is not there (entry {log.removed.get(name)})")
     removed = [log.files.pop(name) for name in removes]
     log.removed.update(dict.fromkeys(removes, entry["seq"]))
-    _same_identities(key, removed, added.values())
-    before, after = _content(removed), _content(added.values())
+    same_identities(key, removed, added.values())
+    before, after = content(removed), content(added.values())
     must(before.keys() == after.keys(), "I4", f"{key}: dates {sorted(before)} become {sorted(after)}")
     for of, (rows, late) in before.items():
         lost = [row for row in rows if row not in after[of][0]]
@@ -50,29 +47,38 @@ def check_rewrite(key: str, log: TopicLog, entry: Mapping[str, Any], added: Mapp
     log.files.update(added)
 
 
-def _same_identities(key: str, removed: Iterable[KnownFile], added: Iterable[KnownFile]) -> None:
+def check_named(key: str, log: TopicLog, entry: Mapping[str, Any], added: Iterable[str]) -> None:
+    """An entry that replaces files ends its intent, and adds only what that names."""
+    adds = log.intents.pop(entry["details"]["intent"], None)
+    must(adds is not None, "I8", f"{key}: its intent {entry['details']['intent']} is not open")
+    for name in added:
+        must(name in (adds or ()), "I8", f"{key}: adds {name}, its intent names {adds}")
+
+
+def same_identities(key: str, removed: Iterable[KnownFile], added: Iterable[KnownFile]) -> None:
     """One topic id, the entry's, and one lineage a partition: a row's identity must not change."""
     lineages: dict[int, int] = {}
-    topic_id = ""
+    topic_id: str | None = None
     for file in added:
         for partition in {row[0] for row in file.rows}:
             must(partition in file.lineages, "I10", f"{key}: does not say of which lineage partition {partition} is")
             lineages[partition] = file.lineages[partition]
         topic_id = file.topic_id
     for file in removed:
+        topic_id = topic_id or file.topic_id  # an erasure of all rows adds none
         must(file.topic_id == topic_id, "I10", f"{key}: mixes topic ids {file.topic_id} and {topic_id}")
         for partition in {row[0] for row in file.rows}:
             same = file.lineages[partition] == lineages.get(partition, file.lineages[partition])
             must(same, "I10", f"{key}: mixes lineages of partition {partition}")
 
 
-def _content(files: Iterable[KnownFile]) -> Content:
+def content(files: Iterable[KnownFile]) -> Content:
     """Return the rows and the late ones by kind and date, rows in order."""
-    content: Content = defaultdict(lambda: ([], set()))
+    found: Content = defaultdict(lambda: ([], set()))
     for file in files:
-        rows, late = content[file.kind, file.dt]
+        rows, late = found[file.kind, file.dt]
         rows += file.rows
         late |= file.late
-    for rows, _ in content.values():
+    for rows, _ in found.values():
         rows.sort(key=lambda row: row[:2])
-    return dict(content)
+    return dict(found)

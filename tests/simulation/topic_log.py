@@ -39,7 +39,10 @@ class KnownFile:
 
 @dataclass
 class TopicLog:
-    """The sum of a log's entries. `removed`: key -> the entry that took it out; `intents`: id -> keys, of open ones."""
+    """The sum of a log's entries. `removed`: key -> the entry that took it out; `intents`: id -> keys, of open ones.
+
+    `expired`: date -> the first entry that took it out; `gone`: identity -> offset -> the entry that took that row out.
+    """
 
     seq: int = 0
     sha256: str = ZERO
@@ -50,12 +53,22 @@ class TopicLog:
     removed: dict[str, int] = field(default_factory=dict)
     intents: dict[str, list[str]] = field(default_factory=dict)
     sealed: set[str] = field(default_factory=set)
+    expired: dict[str, int] = field(default_factory=dict)
+    gone: dict[tuple[str, int, int], dict[int, int]] = field(default_factory=dict)
     commits: int = 0
     ends: list[dict[tuple[str, int, int], int]] = field(default_factory=list)  # of each identity, after each entry
 
     def of_partition(self, topic_id: str, partition: int) -> list[Identity]:
         """Return the identities of a partition of a topic's incarnation, oldest first."""
         return [each for (i, p, _), each in self.identities.items() if (i, p) == (topic_id, partition)]
+
+    def take_row_out(self, file: KnownFile, row: Row, seq: int) -> None:
+        """Note that entry `seq` took a row out for good."""
+        self.gone.setdefault((file.topic_id, row[0], file.lineages[row[0]]), {})[row[1]] = seq
+
+    def closed(self, date: str) -> bool:
+        """Whether rows that come to a date are late."""
+        return date in self.sealed or date in self.expired
 
     def dates(self) -> list[str]:
         """Return the dates of all files, each once for each file."""
