@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from archiving import Archive, run_headrace
+from click.testing import CliRunner
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from denied_topics import running, values, wait_for_tries
 from secured_kafka import Certificates, SecuredKafka, password_of, secured_kafka
@@ -18,6 +19,7 @@ from worker_slots import wait_until
 from headrace.archiver.kafka_acls import ROLES, Grant, Role, grants_of
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.source import SourceError
+from headrace.cli.main import root
 
 pytestmark = pytest.mark.servers
 
@@ -47,8 +49,8 @@ def topic_for(role: str) -> str:
 def printed_acls(role: str, bootstrap: str) -> list[str]:
     """The commands that `headrace kafka acls` prints for a role, as an administrator would paste them."""
     arguments = ["--role", role, "--topic", topic_for(role), "--group", GROUP, "--kafka", bootstrap]
-    printed = run_headrace(["kafka", "acls", *arguments], {})
-    assert printed.code == 0, printed.output
+    printed = CliRunner().invoke(root, ["kafka", "acls", *arguments])
+    assert printed.exit_code == 0, printed.output
     return printed.stdout.splitlines()
 
 
