@@ -31,6 +31,7 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
 READ_ATTEMPTS = 4
 FETCH_THREADS = 16
+NO_SUCH_RANGE = {"InvalidRange", "416"}
 PUT_BYTES_MAX = 5 << 30
 """What S3 takes in one PUT. Objects are bounded far below it, and so are whole, checked and conditional in one step."""
 FETCH_MANY_MIN = 3
@@ -168,7 +169,12 @@ class S3Store:
 
     def get_tail(self, key: str, length: int) -> bytes:
         """Return at most the last `length` bytes; see ObjectStore."""
-        return self._get(key, Range=f"bytes=-{length}")
+        try:
+            return self._get(key, Range=f"bytes=-{length}")
+        except StoreError as error:
+            if isinstance(error.__cause__, ClientError) and code_of(error.__cause__) in NO_SUCH_RANGE:
+                return b""  # the object is empty: nothing of it can be asked for
+            raise
 
     def _get(self, key: str, **options: Any) -> bytes:
         try:

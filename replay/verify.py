@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headrace.archiver.commit_log import read_entries
 from headrace.archiver.log_entries import LogCorrupt, PartEntry, log_key, sha256_of
 from headrace.archiver.log_state import FOLD_ENTRIES, CommittedFile, LogState, LogViolation
-from headrace.archiver.object_store import ObjectStore
+from headrace.archiver.object_store import ObjectArchived, ObjectStore
 from headrace.archiver.parquet_file import ArchiveFile
 
 from .errors import ArchiveDamaged
@@ -156,6 +156,9 @@ class _FileChecker:
         try:
             body = fetch(self._store, committed)
             found = parse(self._store, self._topic, committed, body)
+        except ObjectArchived as error:
+            self._note(where, f"was not checked: {error}", "nothing is known to be wrong with it; verify it afterwards")
+            return []
         except ArchiveDamaged as error:
             self._note_damage(where, error)
             return []

@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(self) -> None:
         self._get()
 
-    def _get(self) -> None:
+    def _get(self) -> None:  # noqa: PLR0911 - one for each way in which a GET can end
         s3, key = self.s3, self._now.key
         if not key:
             return self._list()
@@ -178,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self._now.headers.get("range", ""))
         if asked is None or (s3.has("no ranges from the end") and not asked[1]):
             return self._answer(200, body, headers)
+        if not body:
+            return self._error(416, "InvalidRange")
         start, end = (
             (int(asked[1]), int(asked[2] or len(body) - 1))
             if asked[1]

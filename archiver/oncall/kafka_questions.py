@@ -24,6 +24,7 @@ from ..kafka_metadata import CONSUMER_ONLY
 from ..source import TopicPartition
 from .facts import OpenTransaction, Rates, Retention
 from .heartbeat import Heartbeat, decode
+from .kafka_python_settings import kafka_python_settings
 
 REQUEST_TIMEOUT_S = 8.0
 BUCKET_S = 300
@@ -33,20 +34,6 @@ LATELY_S = (60, 5)
 YOUNG_S = 1.0
 """One batch in the first moment of a topic is no rate."""
 CHUNK_PARTITIONS = 500
-# librdkafka's name of a setting -> kafka-python's. The others mean nothing to it.
-_SAME = {
-    "bootstrap.servers": "bootstrap_servers",
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-    "ssl.key.password": "ssl_password",
-}
-
 
 Mark = tuple[int, int] | None
 """The first record since a moment: its offset and timestamp in ms; None: there is none."""
@@ -160,14 +147,12 @@ class KafkaQuestions:
         from kafka.admin import KafkaAdminClient  # noqa: PLC0415
         from kafka.errors import KafkaError  # noqa: PLC0415
 
-        settings = {ours: self._config[name] for name, ours in _SAME.items() if name in self._config}
-        if "security_protocol" in settings:
-            settings["security_protocol"] = str(settings["security_protocol"]).upper()  # librdkafka takes either
         admin = None
         try:
+            settings = kafka_python_settings(self._config)
             admin = KafkaAdminClient(**settings, client_id="headrace-lag", bootstrap_timeout_ms=8000)
             ask(admin)
-        except (KafkaError, OSError, ValueError, AssertionError) as error:
+        except (KafkaError, OSError, ValueError, AssertionError, ImportError) as error:
             self.unanswered.append(f"{what}: {type(error).__name__}: {error}")
         finally:
             if admin is not None:
