@@ -80,6 +80,10 @@ class EpochCheck:
         self.forget([partition])
         return True
 
+    def follows(self, partition: TopicPartition) -> bool:
+        """Whether the outcome of a partition's comparison is still open."""
+        return partition in self._to_seek or partition in self._sought
+
     def waits(self, partition: TopicPartition) -> bool:
         """Whether nothing that the client says of this partition counts yet."""
         return partition in self._to_seek

@@ -118,6 +118,8 @@ class KafkaSource:
         # A name that begins with ^ is a pattern to librdkafka.
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._clock = clock
+        self._starts: dict[TopicPartition, int] = {}  # where reading of each partition was begun last
+        self._lost: set[TopicPartition] = set()  # those whose offset was told to be lost since
         self._lost_s: float | None = None  # when the group took all partitions, until it gives some or none again
         settings = dict(config)
         settings["error_cb"] = self._on_error
@@ -232,7 +234,10 @@ class KafkaSource:
         topic, partition = message.topic(), message.partition()
         if error.code() in OFFSET_LOST and topic is not None and partition is not None:
             lost = TopicPartition(topic, partition)
-            return [OffsetLost(lost, error.str())] if self._epochs.believes_lost(lost, error) else []
+            if self._told_already(lost, message) or not self._epochs.believes_lost(lost, error):
+                return []
+            self._lost.add(lost)
+            return [OffsetLost(lost, error.str())]
         if error.code() == KafkaError._PARTITION_EOF:
             end, offset = _partition_of(message), cast("int", message.offset())
             return [Reached(end, offset)] if self._epochs.passes(end, offset) else []
@@ -249,6 +254,16 @@ class KafkaSource:
             self._denied(f"consuming {where}: {error.str()}; {DENIED_ADVICE}. Nothing is lost while Kafka keeps it")
             return []
         raise SourceError(f"consuming {where}: {error.str()} ({error.name()}); check the topic, the rights, the broker")
+
+    def _told_already(self, partition: TopicPartition, message: Message) -> bool:
+        """Whether a lost offset was told since reading was begun last, or lies before where that was.
+
+        The client may say twice that an offset is gone, also after reading was begun behind the gap. Taken for news, it
+        would say that the log was cut there.
+        """
+        offset = message.offset()
+        behind = offset is not None and 0 <= offset < self._starts.get(partition, 0)
+        return partition in self._lost or (behind and not self._epochs.follows(partition))
 
     def _on_error(self, error: KafkaError) -> None:
         if not error.fatal():
@@ -283,6 +298,8 @@ class KafkaSource:
             self._assign(starts)
 
     def _assign(self, starts: Mapping[TopicPartition, Start]) -> None:
+        self._starts.update({p: start.offset for p, start in starts.items()})
+        self._lost.difference_update(starts)
         self._consumer.incremental_assign([at_start(p, start) for p, start in starts.items()])
         self._epochs.assigned(starts)
 

@@ -120,7 +120,7 @@ class WatchedTopic:
             for gap in span["gaps"]
         ]
         unreadable = [(p, offset, offset + 1, "unreadable") for p, offset in self.unreadable]
-        assert sorted(listed) == sorted([*((*gap, "retention") for gap in self.gaps), *unreadable])
+        assert sorted(listed) == sorted([*((*gap, "retention") for gap in self.gaps), *unreadable]), entries
         for partition, end in self.ends.items():
             own = spans[partition]
             bounds = [span["from"] for span in own] + [end]

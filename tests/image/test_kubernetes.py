@@ -60,6 +60,7 @@ def test_pods_have_no_rights(name: str, pod: dict[str, Any]) -> None:
     assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 65532, 65532)
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False  # variables of a Service called headrace-kafka would be read as settings
     assert pod["serviceAccountName"] in {each["metadata"]["name"] for each in of_kind("ServiceAccount")}
     (container,) = pod["containers"]
     inner = container["securityContext"]

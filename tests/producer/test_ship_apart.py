@@ -254,11 +254,13 @@ def test_a_removed_folder_is_made_anew_and_its_events_counted(tmp_path: Path) ->
             assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
         remove(spool)
         until(lambda: log.counts().dropped)
-        for number in range(1000, 2000):
+        # While the folder is being made again an event may be refused, and is counted as that.
+        until(lambda: log.emit(Pin(user_id=7, pin_id=1000, action="SAVE")))
+        for number in range(1001, 2000):
             assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
         until(lambda: list(spool.glob("web/*/*1.seg")))
         counts = log.counts()
-        assert (counts.dropped, counts.acked, counts.queued) == ({"unreadable": 1000}, 0, 1000)
+        assert (counts.dropped["unreadable"], counts.acked, counts.queued) == (1000, 0, 1000)
         assert counts.durability == "disk"
         log.close()
         assert delivered(spool) == list(range(1000, 2000))
