@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from kafka_oracle import TopicView, read_topic
@@ -122,6 +122,18 @@ class Rig:
         """Wait until a broker that is being broken is up again."""
         with self._broker:
             return
+
+    def nobodys(self, group: str, topic: str, partitions: int) -> list[int]:
+        """Return the partitions of a topic that no member of a group has, although it is stable; else nothing."""
+
+        def ask() -> list[int]:
+            found = self._admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+            if found.state is not ConsumerGroupState.STABLE:
+                return []
+            given = [each for member in found.members for each in member.assignment.topic_partitions]
+            return sorted(set(range(partitions)) - {each.partition for each in given if each.topic == topic})
+
+        return persist(ask, f"asking who has what of {topic}")
 
     # Topics. The broker may be down at any moment, so each is tried until it is answered.
 
