@@ -12,18 +12,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .file_proof import check_digest, check_rows, pieces, prove, read_committed
 from .flush_buffer import BuiltFile
 from .log_state import CommittedFile
-from .object_store import ObjectNotFound, ObjectStore
-from .parquet_file import KIND_COLUMNS, RECORD_COLUMNS, ArchiveFile, FileCorrupt, Footer, read_file
+from .object_store import ObjectStore
+from .parquet_file import KIND_COLUMNS, RECORD_COLUMNS, ArchiveFile, Footer
 from .parquet_file_write import Extent, row_group_bounds, write_file
 from .part_digest import DigestColumns, Part, PartDigest
-from .restore import restore_records
-
-RESTORE_ROWS = 131_072
-"""So many rows are restored to records at once."""
 
 
 @dataclass(slots=True)
@@ -84,12 +80,7 @@ class _Merge:
     def take(self, committed: CommittedFile) -> bool:
         """Take a file's rows in; False, and nothing is changed, when they can't stand beside those before."""
         file = committed.file
-        where = f"{self._store.url}/{file.key} (entry {committed.seq})"
-        try:
-            body = self._store.get(file.key)
-        except ObjectNotFound as error:
-            raise FileCorrupt("the object does not exist, and the log names it", where) from error
-        found = read_file(body, sha256=file.sha256, kind=file.kind, where=where)
+        found, where = read_committed(self._store, committed)
         if not self._goes_with(committed, found):
             return False
         self._check_and_digest(committed, found, where)
@@ -118,20 +109,17 @@ class _Merge:
         return True
 
     def _check_and_digest(self, committed: CommittedFile, found: ArchiveFile, where: str) -> None:
-        if found.table.num_rows != committed.file.rows or found.footer.topic_id != committed.topic_id:
-            raise FileCorrupt("its rows or its topic id are not those that the log says", where)
+        check_rows(committed, found, where)
         for part in committed.file.parts:
             stream = self._streams.setdefault(
                 part.partition, _Stream(committed.lineages[part.partition], first=part.first)
             )
             own = PartDigest()
-            for columns in _restored(found, part.row_start, part.rows, where):
-                if (columns.partitions != part.partition).any():
-                    raise FileCorrupt(f"rows of the part of partition {part.partition} are of another one", where)
-                own.update_range(columns.digest, 0, columns.digest.rows)
-                stream.digest.update_range(columns.digest, 0, columns.digest.rows)
-            if own.hexdigest() != part.digest or own.rows != part.rows:
-                raise FileCorrupt(f"the records of partition {part.partition} are not those that were archived", where)
+            for _, records in pieces(found, part, where):
+                columns = DigestColumns(records)  # laid out once for both
+                own.update_range(columns, 0, columns.rows)
+                stream.digest.update_range(columns, 0, columns.rows)
+            check_digest(own, part, where)
             stream.last = part.last
 
     # -- the new file ------------------------------------------------------------------------------------------------
@@ -145,7 +133,6 @@ class _Merge:
         if old is None:
             raise ValueError("no file was taken in")
         parts = self._parts()
-        total = parts[-1].row_start + parts[-1].rows
         footer = Footer(
             kind=old.kind,
             topic=old.topic,
@@ -159,17 +146,13 @@ class _Merge:
             writer=writer,
             schemas=self._schemas,
         )
-        extent = Extent(
-            total,
-            (parts[0].partition, parts[-1].partition),
-            (min(part.first for part in parts), max(part.last for part in parts)),
-        )
-        body = write_file(self._groups(total, old.kind), footer, extent)
+        extent = Extent.of(parts)
+        body = write_file(self._groups(extent.rows, old.kind), footer, extent)
         key = f"{old.kind}/topic={self._topic}/dt={old.dt}/{new_id()}.parquet"
         self._tables.clear()
-        self._prove(body, parts, key)
+        prove(body, old.kind, parts, self._late, f"the new {key}")
         sha256 = hashlib.sha256(body).hexdigest()
-        return BuiltFile(old.kind, key, old.dt, body, len(body), sha256, total, self._late, tuple(parts))
+        return BuiltFile(old.kind, key, old.dt, body, len(body), sha256, extent.rows, self._late, tuple(parts))
 
     def _parts(self) -> list[Part]:
         parts: list[Part] = []
@@ -190,35 +173,6 @@ class _Merge:
         order = np.lexsort((whole.column("_offset").to_numpy(), partitions))
         for start, stop in row_group_bounds(total):
             yield whole.take(pa.array(order[start:stop])).unify_dictionaries()
-
-    def _prove(self, body: bytes, parts: Sequence[Part], key: str) -> None:
-        """Open the new file and compare each part's records with what was taken in."""
-        where = f"the new {key}"
-        found = read_file(body, sha256=None, kind="data" if key.startswith("data/") else "quarantine", where=where)
-        for part in parts:
-            digest = PartDigest()
-            for columns in _restored(found, part.row_start, part.rows, where):
-                digest.update_range(columns.digest, 0, columns.digest.rows)
-                if (columns.partitions != part.partition).any():
-                    raise FileCorrupt(f"rows of partition {part.partition} are of another one", where)
-            if digest.hexdigest() != part.digest:
-                raise FileCorrupt(f"the records of partition {part.partition} are not those of the old files", where)
-        if found.footer.kind == "data" and int(pc.sum(found.table.column("_late")).as_py() or 0) != self._late:
-            raise FileCorrupt("not as many rows are late as in the old files", where)
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    digest: DigestColumns
-    partitions: np.ndarray
-
-
-def _restored(found: ArchiveFile, start: int, rows: int, where: str) -> Iterator[_Columns]:
-    """Yield the records of a part as columns, a bounded number at a time."""
-    for begin in range(start, start + rows, RESTORE_ROWS):
-        length = min(RESTORE_ROWS, start + rows - begin)
-        records = restore_records(found.table.slice(begin, length), found.footer, where)
-        yield _Columns(DigestColumns(records), records.column("partition").to_numpy())
 
 
 def _record_names(kind: str) -> list[str]:

@@ -7,17 +7,17 @@ every rewrite, so that dying at any step is harmless. In the end what the bucket
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from .commit_log import Fenced
 from .erasing import Judge, Trimmed, trim_file
+from .log_entries import Entry
 from .log_removals import ErasedPart
 from .log_state import CommittedFile
-from .object_store import ObjectStore, StoreDenied, StoreError
+from .object_store import ObjectStore, StoreError
 from .parquet_file import FileCorrupt
 from .rewriting import Rewriter
-from .versions import KeepsVersions, ObjectVersion, gone_for_good, prefixes_of
 
 log = logging.getLogger("headrace.archiver")
 
@@ -119,7 +119,8 @@ class Eraser(Rewriter):
             if trimmed is not None:
                 found.files.append(FileFound(committed, trimmed.erased))
         found.snapshot = self.log.state.seq
-        found.old_versions = self._sweep(remove=False)
+        self.log.refresh()
+        found.old_versions = self._sweep(self._dates, remove=False)
         return found
 
     def run(self, on_rows: Callable[[int], None] = lambda _rows: None) -> Erased:
@@ -142,7 +143,8 @@ class Eraser(Rewriter):
         else:
             raise StoreError(f"{self._topic}: other rewrites came first again and again; run this again later")
         done.may_remove = self._clean(None)
-        done.old_versions = self._sweep(remove=True)
+        self.log.refresh()
+        done.old_versions = self._sweep(self._dates, remove=True)
         return done
 
     def tidy(self) -> None:
@@ -212,7 +214,7 @@ class Eraser(Rewriter):
         done.entries.append(entry.seq)
         done.files += [FileFound(each.committed, each.erased) for each in group]
 
-    def _take_out(self, old: list[CommittedFile], details: Mapping[str, object]) -> Any:
+    def _take_out(self, old: list[CommittedFile], details: Mapping[str, object]) -> Entry | None:
         """Take files out of which no row is left: nothing is uploaded, so that no intent is needed."""
         removes = [each.file.key for each in old]
         entry = self._entry("erase", old[0].topic_id, details={**details, "removes": removes, "lineages": {}})
@@ -224,23 +226,7 @@ class Eraser(Rewriter):
             return None
         self._remove(removes, outcome.entry.seq)
         self._reached("removed")
-        return replace(outcome.entry)
-
-    def _sweep(self, *, remove: bool) -> int | None:
-        """Remove what the bucket keeps of objects that left the archive; return how many versions that are or were."""
-        if not isinstance(self._store, KeepsVersions):
-            return 0
-        state = self.log.refresh()
-        gone: list[ObjectVersion] = []
-        try:
-            for prefix in prefixes_of(self._topic, self._dates):
-                gone += gone_for_good(self._store.versions(prefix), state, prefix)
-            if remove:
-                self._store.delete_versions(gone)
-        except StoreDenied as error:
-            log.warning("%s: no right to look at or remove old versions: %s", self._topic, error)
-            return None
-        return len(gone)
+        return outcome.entry
 
 
 def _fits(group: list[Trimmed], new: Trimmed) -> bool:

@@ -11,20 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .file_proof import check_digest, check_rows, pieces, prove, read_committed
 from .flush_buffer import BuiltFile
 from .log_entries import PartEntry
 from .log_removals import ErasedPart
 from .log_state import CommittedFile
-from .object_store import ObjectNotFound, ObjectStore
-from .parquet_file import ArchiveFile, FileCorrupt, Footer, read_file
+from .object_store import ObjectStore
+from .parquet_file import ArchiveFile
 from .parquet_file_write import Extent, row_group_bounds, write_file
 from .part_digest import Part, PartDigest
-from .restore import restore_records
-
-RESTORE_ROWS = 131_072
-"""So many rows are restored to records at once."""
 
 Judge = Callable[[pa.Table, CommittedFile], np.ndarray]
 """Returns which rows of a file's table are to go, as a mask."""
@@ -63,14 +59,8 @@ def trim_file(
     Raises FileCorrupt when a file is not what its entry says, StoreError.
     """
     file = committed.file
-    where = f"{store.url}/{file.key} (entry {committed.seq})"
-    try:
-        body = store.get(file.key)
-    except ObjectNotFound as error:
-        raise FileCorrupt("the object does not exist, and the log names it", where) from error
-    found = read_file(body, sha256=file.sha256, kind=file.kind, where=where)
-    if found.table.num_rows != file.rows or found.footer.topic_id != committed.topic_id:
-        raise FileCorrupt("its rows or its topic id are not those that the log says", where)
+    found, where = read_committed(store, committed)
+    check_rows(committed, found, where)
     gone = judge(found.table, committed)
     if not gone.any():
         return None
@@ -95,15 +85,12 @@ def _kept_parts(committed: CommittedFile, found: ArchiveFile, keep: np.ndarray, 
     row = 0
     for part in committed.file.parts:
         old, kept = PartDigest(), PartDigest()
-        for begin, records in _restored(found, part.row_start, part.rows, where):
-            if (records.column("partition").to_numpy() != part.partition).any():
-                raise FileCorrupt(f"rows of the part of partition {part.partition} are of another one", where)
+        for begin, records in pieces(found, part, where):
             old.update(records)
             mask = keep[begin : begin + records.num_rows]
             if mask.any():
                 kept.update(records if mask.all() else records.filter(pa.array(mask)))
-        if old.hexdigest() != part.digest or old.rows != part.rows:
-            raise FileCorrupt(f"the records of partition {part.partition} are not those that were archived", where)
+        check_digest(old, part, where)
         if kept.rows:
             offsets = _slice(found.table, "_offset", part.row_start, part.rows)[_of(part, keep)]
             first, last = int(offsets[0]), int(offsets[-1])
@@ -150,17 +137,12 @@ def _built(
         for part in parts
     )
     footer = replace(old, spans=spans, writer=writer)
-    total = parts[-1].row_start + parts[-1].rows
-    extent = Extent(
-        total,
-        (parts[0].partition, parts[-1].partition),
-        (min(part.first for part in parts), max(part.last for part in parts)),
-    )
+    extent = Extent.of(parts)
     table = _without_leftovers(found.table.filter(pa.array(keep)))
-    body = write_file((table.slice(a, b - a) for a, b in row_group_bounds(total)), footer, extent)
-    _prove(body, footer, parts, late, f"the new {key}")
+    body = write_file((table.slice(a, b - a) for a, b in row_group_bounds(extent.rows)), footer, extent)
+    prove(body, footer.kind, parts, late, f"the new {key}")
     sha256 = hashlib.sha256(body).hexdigest()
-    return BuiltFile(file.kind, key, file.dt, body, len(body), sha256, total, late, tuple(parts))
+    return BuiltFile(file.kind, key, file.dt, body, len(body), sha256, extent.rows, late, tuple(parts))
 
 
 def _without_leftovers(table: pa.Table) -> pa.Table:
@@ -171,23 +153,3 @@ def _without_leftovers(table: pa.Table) -> pa.Table:
             column = plain.dictionary_encode().unify_dictionaries().combine_chunks()
             table = table.set_column(index, field.name, column)
     return table.combine_chunks()
-
-
-def _prove(body: bytes, footer: Footer, parts: Sequence[Part], late: int, where: str) -> None:
-    """Open the new file and compare each part's records with those of the old one that stay."""
-    found = read_file(body, sha256=None, kind=footer.kind, where=where)
-    for part in parts:
-        digest = PartDigest()
-        for _, records in _restored(found, part.row_start, part.rows, where):
-            digest.update(records)
-        if digest.hexdigest() != part.digest:
-            raise FileCorrupt(f"the records of partition {part.partition} are not those that stay", where)
-    if footer.kind == "data" and int(pc.sum(found.table.column("_late")).as_py() or 0) != late:
-        raise FileCorrupt("not as many rows are late as stay", where)
-
-
-def _restored(found: ArchiveFile, start: int, rows: int, where: str) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the records of a part with the row that they begin at, a bounded number at a time."""
-    for begin in range(start, start + rows, RESTORE_ROWS):
-        length = min(RESTORE_ROWS, start + rows - begin)
-        yield begin, restore_records(found.table.slice(begin, length), found.footer, where)

@@ -16,7 +16,6 @@ from .log_state import CommittedFile
 from .object_store import ObjectStore, StoreDenied, StoreError
 from .rewriting import Rewriter
 from .sealing import NO_DATE, marker_key
-from .versions import KeepsVersions, gone_for_good, prefixes_of
 
 log = logging.getLogger("headrace.archiver")
 
@@ -89,8 +88,9 @@ class Expirer(Rewriter):
                 raise StoreError(f"{self._topic}: other rewrites of {date.dt} came first again and again; try later")
             done.dates.append(date)
         done.may_remove = self._clean_up()
-        if old_versions:
-            self._sweep([date for date in self.log.state.expired if date < self._before], done)
+        expired = [date for date in self.log.state.expired if date < self._before]
+        if old_versions and expired:  # no dates would mean all
+            done.old_versions = self._sweep(expired, remove=True)
         return done
 
     def _expire(self, files: Sequence[CommittedFile], done: Expired, on_files: Callable[[int], None]) -> bool:
@@ -129,15 +129,3 @@ class Expirer(Rewriter):
             log.warning("%s: no right to remove the markers of dates that are gone: %s", self._topic, error)
             return False
         return self._clean(None)
-
-    def _sweep(self, dates: Sequence[str], done: Expired) -> None:
-        if not dates or not isinstance(self._store, KeepsVersions) or done.old_versions is None:
-            return
-        try:
-            for prefix in prefixes_of(self._topic, dates):
-                gone = gone_for_good(self._store.versions(prefix), self.log.state, prefix)
-                self._store.delete_versions(gone)
-                done.old_versions += len(gone)
-        except StoreDenied as error:
-            log.warning("%s: no right to look at or remove old versions: %s", self._topic, error)
-            done.old_versions = None

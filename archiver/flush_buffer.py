@@ -237,13 +237,8 @@ class FlushBuffer:
             writer=context.writer,
             schemas={writer.frame: writer.schema.text for writer in schemas},
         )
-        total = parts[-1].row_start + parts[-1].rows
-        extent = Extent(
-            total,
-            (parts[0].partition, parts[-1].partition),
-            (min(part.first for part in parts), max(part.last for part in parts)),
-        )
-        bounds = row_group_bounds(total)
+        extent = Extent.of(parts)
+        bounds = row_group_bounds(extent.rows)
         late = kind == "data" and dt in context.sealed
         if kind == "data":
             groups = rows.data_tables(bounds, schemas, self._decoder.writers.union, late=late)
@@ -257,8 +252,8 @@ class FlushBuffer:
             body=body,
             bytes=len(body),
             sha256=hashlib.sha256(body).hexdigest(),
-            rows=total,
-            late=total if late else 0,
+            rows=extent.rows,
+            late=extent.rows if late else 0,
             parts=tuple(parts),
         )
 

@@ -27,8 +27,10 @@ def refuse_other_cluster(state: LogState, cluster_id: str, url: str) -> None:
         )
 
 
-def closing_spans(still_open: Iterable[PartitionState], new_topic_id: str) -> tuple[Span, ...]:
-    """Close identities of a topic that was made again, each with a gap whose end nobody can know."""
+def closing_spans(
+    still_open: Iterable[PartitionState], reason: str, evidence: Callable[[PartitionState], Mapping[str, Any]]
+) -> tuple[Span, ...]:
+    """Close identities where they stand, each with a gap whose end nobody can know."""
     return tuple(
         Span(
             partition=at.identity.partition,
@@ -37,14 +39,7 @@ def closing_spans(still_open: Iterable[PartitionState], new_topic_id: str) -> tu
             end=at.next,
             leader_epoch=at.leader_epoch,
             max_timestamp=at.max_timestamp,
-            gaps=(
-                Gap(
-                    at.next,
-                    None,
-                    "topic-recreated",
-                    {"old_topic_id": at.identity.topic_id, "new_topic_id": new_topic_id},
-                ),
-            ),
+            gaps=(Gap(at.next, None, reason, evidence(at)),),
         )
         for at in still_open
     )
@@ -66,7 +61,12 @@ def close_older_incarnation(
         logger.warning(
             "%s: the topic was deleted and made again; what was not archived before is recorded as a gap", log.topic
         )
-        outcome = log.append(entry_of(closing_spans(still_open, topic_id), (), topic_id=state.topic_id))
+        spans = closing_spans(
+            still_open,
+            "topic-recreated",
+            lambda at: {"old_topic_id": at.identity.topic_id, "new_topic_id": topic_id},
+        )
+        outcome = log.append(entry_of(spans, (), topic_id=state.topic_id))
         if isinstance(outcome, Fenced):
             logger.info("%s: another archiver was first to close the old incarnation", log.topic)
         state = log.refresh()

@@ -119,7 +119,7 @@ class KafkaSource:
         self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else None
         self._clock = clock
         self._starts: dict[TopicPartition, int] = {}  # where reading of each partition was begun last
-        self._lost: set[TopicPartition] = set()  # those whose offset was told to be lost since
+        self._told_lost: set[TopicPartition] = set()  # those whose offset was told to be lost since
         self._lost_s: float | None = None  # when the group took all partitions, until it gives some or none again
         settings = dict(config)
         settings["error_cb"] = self._on_error
@@ -236,7 +236,7 @@ class KafkaSource:
             lost = TopicPartition(topic, partition)
             if self._told_already(lost, message) or not self._epochs.believes_lost(lost, error):
                 return []
-            self._lost.add(lost)
+            self._told_lost.add(lost)
             return [OffsetLost(lost, error.str())]
         if error.code() == KafkaError._PARTITION_EOF:
             end, offset = _partition_of(message), cast("int", message.offset())
@@ -263,7 +263,7 @@ class KafkaSource:
         """
         offset = message.offset()
         behind = offset is not None and 0 <= offset < self._starts.get(partition, 0)
-        return partition in self._lost or (behind and not self._epochs.follows(partition))
+        return partition in self._told_lost or (behind and not self._epochs.follows(partition))
 
     def _on_error(self, error: KafkaError) -> None:
         if not error.fatal():
@@ -299,7 +299,7 @@ class KafkaSource:
 
     def _assign(self, starts: Mapping[TopicPartition, Start]) -> None:
         self._starts.update({p: start.offset for p, start in starts.items()})
-        self._lost.difference_update(starts)
+        self._told_lost.difference_update(starts)
         self._consumer.incremental_assign([at_start(p, start) for p, start in starts.items()])
         self._epochs.assigned(starts)
 

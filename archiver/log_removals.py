@@ -30,11 +30,19 @@ class Removal:
     first: int
     last: int
 
+    @property
+    def of(self) -> tuple[str, int, int]:
+        """The identity: (topic id, partition, lineage)."""
+        return self.topic_id, self.partition, self.lineage
+
+    @property
+    def counted(self) -> "Counted":
+        """The rows, as an `expire` entry states them."""
+        return *self.of, self.rows, self.first, self.last
+
     def as_list(self) -> list[Any]:
         """Return the form that a fold keeps."""
-        return [
-            *(self.kind, self.seq, self.topic_id, self.partition, self.lineage, self.rows, self.first, self.last),
-        ]
+        return [self.kind, self.seq, *self.counted]
 
     @classmethod
     def from_list(cls, row: list[Any]) -> "Removal":
@@ -101,14 +109,14 @@ def _check_offsets(part: ErasedPart) -> None:
         raise ValueError(f"the offsets erased of partition {part.partition} are not the {part.rows} rows stated")
 
 
-def erased_removals(entry: Entry, seq: int) -> list[Removal]:
-    """Return an erasure as one removal an identity."""
+def erased_removals(topic_id: str, parts: Iterable[ErasedPart], seq: int) -> list[Removal]:
+    """Return an erasure by entry `seq` as one removal an identity."""
     return _summed(
         "erased",
         seq,
         (
-            (entry.topic_id, each.partition, each.lineage, each.rows, each.offsets[0][0], each.offsets[-1][1] - 1)
-            for each in erased_parts(entry)
+            (topic_id, each.partition, each.lineage, each.rows, each.offsets[0][0], each.offsets[-1][1] - 1)
+            for each in parts
         ),
     )
 
@@ -126,8 +134,7 @@ def counted(files: Iterable[CommittedFile]) -> list[Counted]:
         for each in files
         for part in each.file.parts
     )
-    removals = _summed("expired", 0, parts)
-    return [(each.topic_id, each.partition, each.lineage, each.rows, each.first, each.last) for each in removals]
+    return [each.counted for each in _summed("expired", 0, parts)]
 
 
 def dates_of(files: Iterable[CommittedFile]) -> dict[str, tuple[int, int]]:
@@ -161,15 +168,11 @@ def stated_dates(entry: Entry) -> dict[str, tuple[int, int]]:
 
 def expired_removals(known: Iterable[Removal], rows: Iterable[Counted], seq: int) -> list[Removal]:
     """Return all that expired, with what entry `seq` takes out added: one removal an identity."""
-    before = [(each.topic_id, each.partition, each.lineage, each.rows, each.first, each.last) for each in known]
     rows = list(rows)
     touched = {each[:3] for each in rows}
-    seqs = {(each.topic_id, each.partition, each.lineage): each.seq for each in known}
-    summed = _summed("expired", seq, [*before, *rows])
-    return [
-        each if (of := (each.topic_id, each.partition, each.lineage)) in touched else replace(each, seq=seqs[of])
-        for each in summed
-    ]
+    seqs = {each.of: each.seq for each in known}
+    summed = _summed("expired", seq, [*(each.counted for each in known), *rows])
+    return [each if each.of in touched else replace(each, seq=seqs[each.of]) for each in summed]
 
 
 def _summed(kind: RemovalKind, seq: int, parts: Iterable[Counted]) -> list[Removal]:
@@ -184,6 +187,5 @@ def by_identity(removals: Iterable[Removal]) -> Mapping[tuple[str, int, int], in
     """Return how many rows of each (topic id, partition, lineage) went."""
     gone: dict[tuple[str, int, int], int] = {}
     for each in removals:
-        of = each.topic_id, each.partition, each.lineage
-        gone[of] = gone.get(of, 0) + each.rows
+        gone[each.of] = gone.get(each.of, 0) + each.rows
     return gone

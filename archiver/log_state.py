@@ -285,8 +285,9 @@ class LogState:
         self.take_files(entry)
 
     def _take_erased(self, entry: Entry) -> None:
-        self.removals += erased_removals(entry, entry.seq)
-        for part in erased_parts(entry):
+        parts = erased_parts(entry)
+        self.removals += erased_removals(entry.topic_id, parts, entry.seq)
+        for part in parts:
             if part.kind == "data":
                 self._uncount(part.dt, part.rows, part.late)
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .commit_log import CommitLog, Committed
-from .log_entries import Entry, Gap, Span
-from .log_state import LogState
+from .histories import closing_spans
+from .log_entries import Entry, Span
+from .log_state import LogState, PartitionState
 
 TRIES_MAX = 20
 
@@ -71,7 +72,7 @@ def move(
             writer=writer,
             at=now(),
             topic_id=state.topic_id,
-            spans=closing_spans(state, to, left),
+            spans=_closing(state, to, left),
             details={"from_cluster_id": state.cluster_id, "who": ordered.who, "why": ordered.why},
         )
         outcome = log.append(entry)
@@ -80,22 +81,13 @@ def move(
     raise MoveRefused(f"the old cluster's archiver of {log.topic} keeps committing: stop it, and run this again")
 
 
-def closing_spans(state: LogState, to: Destination, left: Mapping[int, int]) -> tuple[Span, ...]:
-    """Close all that is open, each with a gap whose end nobody can know."""
+def _closing(state: LogState, to: Destination, left: Mapping[int, int]) -> tuple[Span, ...]:
+    """Close all that is open."""
 
-    def evidence(partition: int) -> dict[str, Any]:
+    def evidence(at: PartitionState) -> Mapping[str, Any]:
+        partition = at.identity.partition
         known = {"left": left[partition]} if partition in left else {}
         return {"to_cluster_id": to.cluster_id, "to_topic_id": to.topic_id, **known}
 
-    return tuple(
-        Span(
-            partition=at.identity.partition,
-            lineage=at.identity.lineage,
-            start=at.next,
-            end=at.next,
-            leader_epoch=at.leader_epoch,
-            max_timestamp=at.max_timestamp,
-            gaps=(Gap(at.next, None, "moved", evidence(at.identity.partition)),),
-        )
-        for at in sorted(state.open_identities(state.topic_id), key=lambda at: at.identity)
-    )
+    still_open = sorted(state.open_identities(state.topic_id), key=lambda at: at.identity)
+    return closing_spans(still_open, "moved", evidence)

@@ -4,7 +4,7 @@ docs/archive-format.md, section "Parquet settings".
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .parquet_file import FOOTER_KEY, FileCorrupt, Footer, footer_of
+from .part_digest import Part
 
 ROW_GROUP_ROWS_MAX = 131_072
 SAMPLE_ROWS = 2_048
@@ -34,6 +35,15 @@ class Extent:
     rows: int
     partitions: tuple[int, int]
     offsets: tuple[int, int]
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> "Extent":
+        """Return what parts that follow each other, by partition, make together."""
+        return cls(
+            parts[-1].row_start + parts[-1].rows,
+            (parts[0].partition, parts[-1].partition),
+            (min(part.first for part in parts), max(part.last for part in parts)),
+        )
 
 
 def row_group_bounds(rows: int) -> list[tuple[int, int]]:

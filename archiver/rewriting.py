@@ -7,7 +7,7 @@ and that these are the same records, is the business of whoever made them.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .clock import Clock
@@ -21,6 +21,7 @@ from .log_entries import Entry, EntryKind
 from .log_state import FOLD_ENTRIES, CommittedFile
 from .object_store import ObjectStore, StoreDenied, StoreError
 from .uploads import Uploads
+from .versions import KeepsVersions, ObjectVersion, gone_for_good, prefixes_of
 
 log = logging.getLogger("headrace.archiver")
 
@@ -140,6 +141,24 @@ class Rewriter:
             log.warning("%s: no right to remove what was replaced; plain readers see it twice: %s", self._topic, error)
             return False
         return True
+
+    def _sweep(self, dates: Collection[str], *, remove: bool) -> int | None:
+        """Remove what the bucket keeps of objects that left the archive, of these dates (none: all), or only count it.
+
+        Returns how many versions that are or were, None where the store does not let us.
+        """
+        if not isinstance(self._store, KeepsVersions):
+            return 0
+        gone: list[ObjectVersion] = []
+        try:
+            for prefix in prefixes_of(self._topic, dates):
+                gone += gone_for_good(self._store.versions(prefix), self.log.state, prefix)
+            if remove:
+                self._store.delete_versions(gone)
+        except StoreDenied as error:
+            log.warning("%s: no right to look at or remove old versions: %s", self._topic, error)
+            return None
+        return len(gone)
 
     def _entry(self, kind: EntryKind, topic_id: str, *, details: Mapping[str, object]) -> Entry:
         return Entry(

@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,9 @@ from typing import Any
 from archive_bare import STEPS, measure_bare
 from archive_topics import ERROR, HEADED, MIXED, PIN, Kind, fill
 from archive_whole import archive, checked
+from bench_servers import running
 from rich.console import Console
 from rich.table import Table
-
-from headrace.local import Instance
 
 RESULTS = Path(__file__).parent / "results" / "archiver.jsonl"
 SMALL, SMALL_EVENTS = "bench-small", 100
@@ -177,14 +175,8 @@ def main() -> int:
     parser.add_argument("--no-history", action="store_true", help="do not add the run to bench/results")
     arguments = parser.parse_args()
     cases = [case for case in CASES if not arguments.case or case.name in arguments.case]
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        try:
-            instance.up()
-            os.environ.update(instance.env())
-            found = measure_archiver(instance.kafka.bootstrap, arguments.events, cases, arguments.rounds)
-        finally:
-            instance.down(purge=True)
+    with running() as instance:
+        found = measure_archiver(instance.kafka.bootstrap, arguments.events, cases, arguments.rounds)
     print(json.dumps(found, indent=1)) if arguments.json else show_archiver(found)
     if not arguments.no_history:
         note(found)

@@ -11,16 +11,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
+from bench_servers import running
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from headrace.local import Instance
 from headrace.producer.auditing import Account, audit_event
 from headrace.producer.ledger import Lost
 from headrace.schemas import Pin
@@ -44,17 +42,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000, help="pin events to archive (%(default)s)")
     events = parser.parse_args().events
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        try:
-            instance.up()
-            os.environ.update(instance.env())
-            fill(instance.kafka.bootstrap, {"bench-few": FEW, "bench-pin": events})
-            for topic in ("bench-few", "bench-pin", AUDIT_TOPIC):
-                run("archive", "--topic", topic, "--until-idle", "--group", f"bench-{topic}")
-            few, many = audited("bench-few", FEW), audited("bench-pin", events)
-        finally:
-            instance.down(purge=True)
+    with running() as instance:
+        fill(instance.kafka.bootstrap, {"bench-few": FEW, "bench-pin": events})
+        for topic in ("bench-few", "bench-pin", AUDIT_TOPIC):
+            run("archive", "--topic", topic, "--until-idle", "--group", f"bench-{topic}")
+        few, many = audited("bench-few", FEW), audited("bench-pin", events)
     cpu = many["cpu"] - few["cpu"]
     print(json.dumps({"events": events, "starting": few, "audit": many, "cpu_us_an_event": cpu * 1e6 / events}))
     return 0

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +16,7 @@ from typing import Any
 
 from archive_topics import fill
 from archive_whole import archive, checked
-
-from headrace.local import Instance
+from bench_servers import running
 
 FIGURES = {"CPU s": "CPU, s", "seconds": "by the clock, s", "peak MB": "a worker's peak, MB"}
 GROWING = ("rows", "partitions", "dates")
@@ -118,14 +116,8 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw what OUT.json has, and measure nothing")
     arguments = parser.parse_args()
     if not arguments.plot:
-        with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-            instance = Instance(Path(folder) / "servers", env=os.environ)
-            try:
-                instance.up()
-                os.environ.update(instance.env())
-                found = measured(instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/growth", arguments.scale)
-            finally:
-                instance.down(purge=True)
+        with running() as instance:
+            found = measured(instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/growth", arguments.scale)
         arguments.out.write_text("".join(json.dumps(each) + "\n" for each in found))
     found = [json.loads(line) for line in arguments.out.read_text().splitlines()]
     if arguments.plot:

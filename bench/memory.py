@@ -7,18 +7,15 @@ when a worker took more than its budget beyond that.
 import argparse
 import os
 import sys
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from archive_topics import fill, make, produce
 from archive_whole import archive, checked
+from bench_servers import running
 from confluent_kafka import Producer
 from slow_proxy import SlowProxy
-
-from headrace.local import Instance
 
 MIB = 1 << 20
 
@@ -95,24 +92,18 @@ def main() -> int:
     parser.add_argument("--case", action="append", help="only this; repeat")
     arguments = parser.parse_args()
     over = []
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        try:
-            instance.up()
-            os.environ.update(instance.env())
-            kafka, url = instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/memory"
-            bare = measured(kafka, url, Hard("bare", 100), arguments.memory)
-            print(f"bare process: {bare['peak MB']:.0f} MB", flush=True)
-            for case in cases(arguments.scale):
-                if arguments.case and case.name not in arguments.case:
-                    continue
-                found = measured(kafka, url, case, arguments.memory)
-                taken = found["peak MB"] - bare["peak MB"]
-                print(f"{case.name}: {taken:.0f} MB of {arguments.memory} beyond it; {found}", flush=True)
-                if taken > arguments.memory:
-                    over.append(case.name)
-        finally:
-            instance.down(purge=True)
+    with running() as instance:
+        kafka, url = instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/memory"
+        bare = measured(kafka, url, Hard("bare", 100), arguments.memory)
+        print(f"bare process: {bare['peak MB']:.0f} MB", flush=True)
+        for case in cases(arguments.scale):
+            if arguments.case and case.name not in arguments.case:
+                continue
+            found = measured(kafka, url, case, arguments.memory)
+            taken = found["peak MB"] - bare["peak MB"]
+            print(f"{case.name}: {taken:.0f} MB of {arguments.memory} beyond it; {found}", flush=True)
+            if taken > arguments.memory:
+                over.append(case.name)
     if over:
         print(f"over the budget: {', '.join(over)}", file=sys.stderr)
     return int(bool(over))

@@ -9,25 +9,22 @@ Both ways read the same topic, in turns; every column of every record is compare
 """
 
 import argparse
-import os
 import socket
 import statistics
 import struct
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from archive_bare import consumed
 from archive_topics import fill
+from bench_servers import running
 
 from headrace.archiver.avro import WriterSchema
 from headrace.archiver.avro.container import BlockReader
 from headrace.archiver.kafka_records import records_of
-from headrace.local import Instance
 
 BATCH = struct.Struct(">qiibIhiqqqhii")  # a record batch's header, 61 bytes
 FETCH_BYTES = 4 << 20
@@ -168,28 +165,22 @@ def main() -> int:
     arguments = parser.parse_args()
     ways = {"messages": by_messages, "record batches": by_batches}
     costs: dict[str, list[float]] = {name: [] for name in ways}
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        try:
-            instance.up()
-            os.environ.update(instance.env())
-            kafka = instance.kafka.bootstrap
-            fill(kafka, "batches", arguments.events)
-            for number in range(arguments.rounds):
-                tables = []
-                for name, way in ways.items():
-                    begun, cpu = time.perf_counter(), time.process_time()
-                    found = list(way(kafka, "batches", arguments.events, 4))
-                    cpu = (time.process_time() - cpu) * 1e6 / arguments.events
-                    wall = (time.perf_counter() - begun) * 1e6 / arguments.events
-                    costs[name].append(cpu)
-                    print(f"{name}: {cpu:.3f} us of CPU a record, {wall:.3f} by the clock", flush=True)
-                    if not number:
-                        tables.append(sorted_table(found))
-                if not number and not tables[0].equals(tables[1]):
-                    raise RuntimeError("the two ways do not give the same columns")
-        finally:
-            instance.down(purge=True)
+    with running() as instance:
+        kafka = instance.kafka.bootstrap
+        fill(kafka, "batches", arguments.events)
+        for number in range(arguments.rounds):
+            tables = []
+            for name, way in ways.items():
+                begun, cpu = time.perf_counter(), time.process_time()
+                found = list(way(kafka, "batches", arguments.events, 4))
+                cpu = (time.process_time() - cpu) * 1e6 / arguments.events
+                wall = (time.perf_counter() - begun) * 1e6 / arguments.events
+                costs[name].append(cpu)
+                print(f"{name}: {cpu:.3f} us of CPU a record, {wall:.3f} by the clock", flush=True)
+                if not number:
+                    tables.append(sorted_table(found))
+            if not number and not tables[0].equals(tables[1]):
+                raise RuntimeError("the two ways do not give the same columns")
     ratios = [new / old for old, new in zip(*costs.values(), strict=True)]
     print(f"record batches cost {statistics.median(ratios):.2f} of messages ({min(ratios):.2f} to {max(ratios):.2f})")
     return 0

@@ -6,20 +6,16 @@ them. CPU is of all threads, and for whole processes of all their children.
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from archiver_cases import CASES, measure_archiver, note, show_archiver
+from bench_servers import running
 from producer_steps import measure_producer
 from replay_steps import MEMORY, fill_topic, make_archive, measure_memory, measure_replay
 from rich.console import Console
 from rich.table import Table
-
-from headrace.local import Instance
 
 PARTS = ("producer", "archiver", "replay", "memory")
 
@@ -31,16 +27,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeat for several")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        say = Console(stderr=True)
-        try:
-            say.print("starting Kafka and S3")
-            instance.up()
-            os.environ.update(instance.env())
-            found = _measured(instance.kafka.bootstrap, arguments.events, arguments.part or PARTS, say)
-        finally:
-            instance.down(purge=True)
+    say = Console(stderr=True)
+    say.print("starting Kafka and S3")
+    with running() as instance:
+        found = _measured(instance.kafka.bootstrap, arguments.events, arguments.part or PARTS, say)
     if arguments.json:
         print(json.dumps(found, indent=2))
         return 0

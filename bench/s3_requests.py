@@ -10,14 +10,13 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from archive_topics import PIN, fill, values
+from bench_servers import running
 from botocore.client import BaseClient
 from confluent_kafka import Producer
 
@@ -26,7 +25,6 @@ from headrace.archiver.config import ArchiverConfig
 from headrace.archiver.limits import Limits
 from headrace.archiver.topic_decoder import TopicSettings
 from headrace.archiver.worker import Worker
-from headrace.local import Instance
 
 MONTH_H = 730
 PUT_USD = 0.005 / 1000  # S3 Standard in us-east-1; see the store's price list
@@ -107,18 +105,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to count (%(default)s)")
     arguments = parser.parse_args()
     topics = [f"requests-{n}" for n in range(arguments.topics)]
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        try:
-            instance.up()
-            os.environ.update(instance.env())
-            for topic in topics:
-                fill(instance.kafka.bootstrap, topic, 1_000, kind=PIN, partitions=arguments.partitions)
-            found = measure(
-                instance.kafka.bootstrap, topics, arguments.rate, arguments.flush_interval, arguments.seconds
-            )
-        finally:
-            instance.down(purge=True)
+    with running() as instance:
+        for topic in topics:
+            fill(instance.kafka.bootstrap, topic, 1_000, kind=PIN, partitions=arguments.partitions)
+        found = measure(instance.kafka.bootstrap, topics, arguments.rate, arguments.flush_interval, arguments.seconds)
     calls, flushes = found["calls"], found["flushes"]
     commits, data = calls.get("PutObject commit", 0), calls.get("PutObject data", 0)
     others = {name: count for name, count in calls.items() if name not in ("PutObject commit", "PutObject data")}

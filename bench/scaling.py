@@ -8,14 +8,12 @@ the same cores, and their CPU is shown beside the workers': where the cores are 
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from statistics import median
 
 from archive_topics import fill
 from archive_whole import archive, checked
-
-from headrace.local import Instance
+from bench_servers import running
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -37,40 +35,34 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     gains, costs = [], []
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        instance = Instance(Path(folder) / "servers", env=os.environ)
-        try:
-            instance.up()
-            os.environ.update(instance.env())
-            kafka, url = instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/scaling"
-            counts = {"third": arguments.events // 3, "all": arguments.events}
-            for topic, count in counts.items():
-                fill(kafka, topic, count, partitions=arguments.partitions)
-            rows = counts["all"] - counts["third"]
-            servers = [pid for pid in (instance.kafka_pid, instance.s3_pid) if pid]
-            for number in range(arguments.rounds):
-                rates: dict[int, float] = {}
-                cpus: dict[int, float] = {}
-                for workers in (1, 2):
-                    runs = {}
-                    for topic, count in counts.items():
-                        place, before = f"{url}/{number}-{workers}", cpu_s(servers)
-                        runs[topic] = archive(place, topic, "--workers", str(workers)), cpu_s(servers) - before
-                        checked(place, topic, count)
-                    (third, servers_third), (whole, servers_all) = runs.values()
-                    wall, cpu = whole.wall_s - third.wall_s, whole.cpu_s - third.cpu_s
-                    theirs = servers_all - servers_third
-                    rates[workers], cpus[workers] = rows / wall, cpu * 1e6 / rows
-                    print(
-                        f"{workers} worker(s): {rates[workers]:,.0f} rows/s, {cpus[workers]:.2f} us of CPU a row, "
-                        f"broker and store {theirs * 1e6 / rows:.2f} us, {(cpu + theirs) / wall:.2f} cores busy; "
-                        f"whole runs {third.wall_s:.1f} and {whole.wall_s:.1f} s",
-                        flush=True,
-                    )
-                gains.append(rates[2] / rates[1])
-                costs.append(cpus[2] / cpus[1])
-        finally:
-            instance.down(purge=True)
+    with running() as instance:
+        kafka, url = instance.kafka.bootstrap, os.environ["HEADRACE_ARCHIVE"] + "/scaling"
+        counts = {"third": arguments.events // 3, "all": arguments.events}
+        for topic, count in counts.items():
+            fill(kafka, topic, count, partitions=arguments.partitions)
+        rows = counts["all"] - counts["third"]
+        servers = [pid for pid in (instance.kafka_pid, instance.s3_pid) if pid]
+        for number in range(arguments.rounds):
+            rates: dict[int, float] = {}
+            cpus: dict[int, float] = {}
+            for workers in (1, 2):
+                runs = {}
+                for topic, count in counts.items():
+                    place, before = f"{url}/{number}-{workers}", cpu_s(servers)
+                    runs[topic] = archive(place, topic, "--workers", str(workers)), cpu_s(servers) - before
+                    checked(place, topic, count)
+                (third, servers_third), (whole, servers_all) = runs.values()
+                wall, cpu = whole.wall_s - third.wall_s, whole.cpu_s - third.cpu_s
+                theirs = servers_all - servers_third
+                rates[workers], cpus[workers] = rows / wall, cpu * 1e6 / rows
+                print(
+                    f"{workers} worker(s): {rates[workers]:,.0f} rows/s, {cpus[workers]:.2f} us of CPU a row, "
+                    f"broker and store {theirs * 1e6 / rows:.2f} us, {(cpu + theirs) / wall:.2f} cores busy; "
+                    f"whole runs {third.wall_s:.1f} and {whole.wall_s:.1f} s",
+                    flush=True,
+                )
+            gains.append(rates[2] / rates[1])
+            costs.append(cpus[2] / cpus[1])
     print(f"two workers: {median(gains):.2f} times the rows a second ({min(gains):.2f} to {max(gains):.2f})")
     print(f"CPU a row: {median(costs):.2f} times one worker's ({min(costs):.2f} to {max(costs):.2f})")
     return 0

@@ -1,22 +1,19 @@
 """`headrace compact`: many small files of a date into few, while archivers run."""
 
 import json
-import threading
 from dataclasses import asdict
 
 import click
 
-from headrace.archiver.clock import SystemClock
 from headrace.archiver.compaction_plan import CompactLimits, Group
 from headrace.archiver.compactor import Compacted, Compactor
-from headrace.archiver.failpoints import COMPACT_FAILPOINTS
 from headrace.replay.reader import unknown_topic
 from headrace.replay.selection import parse_selection
 
 from .configuration import setting_option
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
-from .rewriters import failpoint_of, is_gone, new_ids, writer_name
+from .rewriters import rewriting
 from .servers import open_store, reported_errors
 from .tables import table
 
@@ -57,12 +54,8 @@ def command(
         compactor = Compactor(
             open_store(archive_url),
             topic,
-            writer=writer_name("compact"),
-            clock=SystemClock(threading.Event()),
-            new_id=new_ids(),
+            **rewriting("compact"),
             limits=CompactLimits(rows_max, mib_max * MIB),
-            failpoint=failpoint_of(COMPACT_FAILPOINTS),
-            is_gone=is_gone,
         )
         wanted = parse_selection(dates=dates).dates
         plans = {date: compactor.plan(date) for date in wanted}
@@ -73,16 +66,9 @@ def command(
             return
         total = sum(group.rows for groups in plans.values() for group in groups)
         results: dict[str, Compacted] = {}
-        read = 0
         with RecordProgress(f"compact {topic}", total) as progress:
-
-            def on_rows(rows: int) -> None:
-                nonlocal read
-                read += rows
-                progress.update(read)
-
             for date in wanted:
-                results[date] = compactor.run(date, on_rows)
+                results[date] = compactor.run(date, progress.advance)
         _show_results(topic, results, as_json=as_json)
         if not all(each.may_remove for each in results.values()):
             raise SystemExit(EXIT_WRONG)

@@ -8,7 +8,7 @@ import click
 from headrace.producer.settings_file import SettingsFile
 
 from .config_connect import Verdict, verdicts
-from .config_values import Value, VerbLine, check_values, values
+from .config_values import VerbLine, check_values, values
 from .configuration import chosen_file, configuration
 from .options import EXIT_SERVER, EXIT_WRONG
 from .tables import table
@@ -54,17 +54,13 @@ def show(context: click.Context, as_json: bool, only_set: bool, line: tuple[str,
         click.echo(json.dumps({"version": CONFIG_VERSION, "file": path, "settings": settings}, indent=2))
     else:
         click.echo(_file_line(found), err=True)
-        rows = [("setting", "value", "source"), *((each.key, _value(each), each.source) for each in shown)]
+        rows = [("setting", "value", "source"), *((each.key, each.text(), each.source) for each in shown)]
         for text in table(rows, right=()):
             click.echo(text)
     for problem in problems:
         click.echo(f"WRONG {problem}", err=True)
     if problems:
         raise SystemExit(EXIT_WRONG)
-
-
-def _value(value: Value) -> str:
-    return value.text()
 
 
 def _file_line(found: SettingsFile) -> str:

@@ -4,15 +4,12 @@ import getpass
 import json
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from headrace.archiver.clock import SystemClock
 from headrace.archiver.eraser import Erased, Eraser, FileFound, Order
-from headrace.archiver.failpoints import ERASE_FAILPOINTS
 from headrace.archiver.log_reading import read_state
 from headrace.archiver.object_store import ObjectStore
 from headrace.replay.erase_rows import RowJudge, condition_hmac, condition_of, refuse_telling, refuse_vague
@@ -22,7 +19,7 @@ from headrace.replay.selection import Selection, parse_selection
 
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
-from .rewriters import failpoint_of, is_gone, new_ids, writer_name
+from .rewriters import new_ids, rewriting
 from .servers import open_store, reported_errors
 from .tables import table
 
@@ -106,15 +103,8 @@ def command(
         order = Order(new_ids()(), why or "", who or getpass.getuser(), condition_hmac(selection, secret))
         eraser, rows = _eraser(store, topic, selection, order)
         with RecordProgress(f"erase {topic}", rows) as progress:
-            seen = 0
-
-            def on_rows(more: int) -> None:
-                nonlocal seen
-                seen += more
-                progress.update(seen, max(rows, seen))
-
             try:
-                done = eraser.run(on_rows) if yes else eraser.survey(on_rows)
+                done = (eraser.run if yes else eraser.survey)(progress.advance)
             except KeyboardInterrupt:
                 if yes:
                     eraser.tidy()
@@ -141,11 +131,7 @@ def _eraser(store: ObjectStore, topic: str, selection: Selection, order: Order) 
         dates=selection.dates,
         order=order,
         wanted=judge.wanted,
-        writer=writer_name("erase"),
-        clock=SystemClock(threading.Event()),
-        new_id=new_ids(),
-        failpoint=failpoint_of(ERASE_FAILPOINTS),
-        is_gone=is_gone,
+        **rewriting("erase"),
     )
     return eraser, sum(each.file.rows for each in files if judge.wanted(each))
 

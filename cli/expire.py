@@ -2,20 +2,17 @@
 
 import json
 import logging
-import threading
 
 import click
 
-from headrace.archiver.clock import SystemClock
 from headrace.archiver.expirer import DateFound, Expired, Expirer
-from headrace.archiver.failpoints import EXPIRE_FAILPOINTS
 from headrace.replay.errors import RequestRefused
 from headrace.replay.reader import unknown_topic
 from headrace.replay.selection import parse_selection
 
 from .options import EXIT_WRONG, archive_option
 from .progress import RecordProgress
-from .rewriters import failpoint_of, is_gone, new_ids, writer_name
+from .rewriters import rewriting
 from .servers import open_store, reported_errors
 from .tables import table
 
@@ -62,11 +59,7 @@ def command(
             *(store, topic),
             before=date,
             undated=undated,
-            writer=writer_name("expire"),
-            clock=SystemClock(threading.Event()),
-            new_id=new_ids(),
-            failpoint=failpoint_of(EXPIRE_FAILPOINTS),
-            is_gone=is_gone,
+            **rewriting("expire"),
         )
         plan = expirer.plan()
         if not expirer.log.state.seq:
@@ -74,14 +67,7 @@ def command(
         done: Expired | None = None
         if yes:
             with RecordProgress(f"expire {topic}", sum(len(each.files) for each in plan), unit="files") as progress:
-                seen = 0
-
-                def on_files(more: int) -> None:
-                    nonlocal seen
-                    seen += more
-                    progress.update(seen)
-
-                done = expirer.run(on_files, old_versions=old_versions)
+                done = expirer.run(progress.advance, old_versions=old_versions)
         if as_json:
             _echo_json(topic, date, plan if done is None else done.dates, done)
         else:

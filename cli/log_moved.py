@@ -3,7 +3,6 @@
 import getpass
 import json
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from headrace.replay.reader import unknown_topic
 
 from .kafka_settings import GivenSettings, kafka_config_option, reading_settings
 from .options import archive_option, kafka_option
-from .rewriters import writer_name
+from .rewriters import new_ids, writer_name
 from .servers import open_store, reported_errors
 from .tables import table
 
@@ -93,8 +92,8 @@ def moved_command(
             entry = None
             if yes:
                 ordered = Ordered(who or getpass.getuser(), why or "")
-                names = {"writer": writer_name("moved"), "now": wall_clock, "new_id": lambda: str(uuid.uuid4())}
-                entry = move(log, to, ordered, left=left or {}, **names).seq  # type: ignore[arg-type]
+                writer = writer_name("moved")
+                entry = move(*(log, to, ordered), writer=writer, now=wall_clock, new_id=new_ids(), left=left or {}).seq
         except MoveRefused as error:
             raise RequestRefused(str(error)) from error
         _show(topic, state, to, left, already=False, as_json=as_json, done=entry, came_from=came_from)

@@ -43,6 +43,7 @@ class RecordProgress:
     def __init__(self, what: str, total: int | None = None, *, shown: bool = True, unit: str = "records") -> None:
         self._what = what
         self._total = total or 0
+        self._done = 0
         self._unit = unit
         self._bar: Progress | None = None
         self._started = self._said = time.monotonic()
@@ -58,6 +59,11 @@ class RecordProgress:
         if self._bar is not None:
             self._bar.start()
         return self
+
+    def advance(self, more: int) -> None:
+        """Say that so many more are done; there may be more of them than was thought."""
+        self._done += more
+        self.update(self._done, max(self._total, self._done))
 
     def update(self, done: int, total: int | None = None) -> None:
         """Say how many records are done; `total` sets or corrects how many there are."""

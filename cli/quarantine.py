@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.failpoints import RETRY_FAILPOINTS
 from headrace.archiver.log_state import LogState
 from headrace.archiver.logged import configure
 from headrace.archiver.quarantine_retry import QuarantineRetry, Retried
@@ -24,7 +23,7 @@ from .configuration import setting_option
 from .kafka_settings import GivenSettings, kafka_config_option, reading_settings
 from .options import EXIT_USAGE, EXIT_WRONG, archive_option, fail
 from .progress import RecordProgress
-from .rewriters import failpoint_of, is_gone, new_ids, writer_name
+from .rewriters import rewriting
 from .servers import open_store, reported_errors
 
 
@@ -135,25 +134,14 @@ def retry_command(
         )
         retry = QuarantineRetry(
             *(store, topic, schemas),
-            writer=writer_name("retry"),
-            clock=clock,
-            new_id=new_ids(),
-            failpoint=failpoint_of(RETRY_FAILPOINTS),
-            is_gone=is_gone,
+            **rewriting("retry"),
         )
         wanted = parse_selection(dates=dates).dates
         state = retry.log.refresh()
         if not state.seq:
             raise unknown_topic(store, topic)
         with RecordProgress(f"retry {topic}", _rows(state, wanted)) as progress:
-            seen = 0
-
-            def on_rows(rows: int) -> None:
-                nonlocal seen
-                seen += rows
-                progress.update(seen)
-
-            done = retry.run(wanted, on_rows)
+            done = retry.run(wanted, progress.advance)
         _show(topic, done, as_json=as_json)
         if not done.may_remove:
             raise SystemExit(EXIT_WRONG)

@@ -3,14 +3,42 @@
 import os
 import signal
 import socket
+import threading
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
-from headrace.archiver.failpoints import Failpoint, no_failpoint, signal_at
+from headrace.archiver.clock import SystemClock
+from headrace.archiver.failpoints import (
+    COMPACT_FAILPOINTS,
+    ERASE_FAILPOINTS,
+    EXPIRE_FAILPOINTS,
+    RETRY_FAILPOINTS,
+    Failpoint,
+    no_failpoint,
+    signal_at,
+)
 from headrace.schemas.uuid7 import Uuid7
 
-VERBS = ("compact", "retry", "erase", "expire")
+FAILPOINTS: Mapping[str, Collection[str]] = {
+    "compact": COMPACT_FAILPOINTS,
+    "retry": RETRY_FAILPOINTS,
+    "erase": ERASE_FAILPOINTS,
+    "expire": EXPIRE_FAILPOINTS,
+}
+"""By verb, as the verb is called in the log."""
+
+
+def rewriting(verb: str) -> dict[str, Any]:
+    """Return what a Rewriter is given beside the store, the topic and its own."""
+    return {
+        "writer": writer_name(verb),
+        "clock": SystemClock(threading.Event()),
+        "new_id": new_ids(),
+        "failpoint": failpoint_of(FAILPOINTS[verb]),
+        "is_gone": is_gone,
+    }
 
 
 def writer_name(verb: str) -> str:
@@ -34,7 +62,7 @@ def is_gone(writer: str) -> bool:
     """Whether the writer of an intent was such a verb on this host whose process has ended."""
     place, _, verb = writer.rpartition(":")
     host, _, process = place.rpartition(":")
-    if verb not in VERBS or host != socket.gethostname() or not process.isdecimal():
+    if verb not in FAILPOINTS or host != socket.gethostname() or not process.isdecimal():
         return False
     try:
         os.kill(int(process), 0)

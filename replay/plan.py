@@ -168,9 +168,7 @@ def _range(state: LogState, archived: PartitionState, selection: Selection) -> P
         gap for gap in archived.gaps if (gap.start <= end if gap.end is None else gap.start < end and gap.end > start)
     )
     removals = tuple(
-        each
-        for each in state.removals
-        if Identity(each.topic_id, each.partition, each.lineage) == identity and each.first < end and each.last >= start
+        each for each in state.removals if Identity(*each.of) == identity and each.first < end and each.last >= start
     )
     return PartitionRange(identity, start, end, archived.origin, archived.next, gaps, removals)
 

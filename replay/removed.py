@@ -82,43 +82,41 @@ def in_full(
     """
     removals = list(removals)
     seqs = sorted({each.seq for each in removals if each.kind == "erased"})
-    entries: dict[int, Entry] = {}
+    entries: dict[int, tuple[Entry, Mapping[tuple[int, int], list[tuple[int, int]]]]] = {}
     for at in range(0, len(seqs), ENTRIES_AT_ONCE):
         some = seqs[at : at + ENTRIES_AT_ONCE]
         for seq, body in zip(some, fetch_many(store, [log_key(topic, seq) for seq in some]), strict=True):
             where = f"{store.url}/{log_key(topic, seq)}"
             if body is None:
                 raise ArchiveDamaged(f"{where} does not exist, and the log goes on after it; restore it from a backup")
-            entries[seq] = decode(body, where)
+            entry = decode(body, where)
+            entries[seq] = entry, _erased_by(entry, dates)
     for each in removals:
-        yield from _erased(each, entries[each.seq], dates) if each.kind == "erased" else _expired(each)
+        if each.kind == "expired":
+            yield _expired(each)
+            continue
+        entry, erased = entries[each.seq]
+        if ranges := erased.get((each.partition, each.lineage)):
+            yield _erased(each, entry, ranges)
 
 
-def erased_by(entry: Entry) -> Mapping[tuple[int, int], list[tuple[int, int]]]:
-    """Return the ranges of offsets that an entry erased, by (partition, lineage), rising."""
+def _erased_by(entry: Entry, dates: frozenset[str]) -> Mapping[tuple[int, int], list[tuple[int, int]]]:
+    """Return the ranges of offsets that an entry erased of dates (none: all), by (partition, lineage), rising."""
     found: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for part in erased_parts(entry):
-        found.setdefault((part.partition, part.lineage), []).extend(part.offsets)
+        if not dates or part.dt in dates:
+            found.setdefault((part.partition, part.lineage), []).extend(part.offsets)
     return {of: sorted(ranges) for of, ranges in found.items()}
 
 
-def _erased(removal: Removal, entry: Entry, dates: frozenset[str]) -> Iterator[Removed]:
-    ranges = sorted(
-        pair
-        for part in erased_parts(entry)
-        if (part.partition, part.lineage) == (removal.partition, removal.lineage) and (not dates or part.dt in dates)
-        for pair in part.offsets
-    )
-    if ranges:
-        rows = sum(end - start for start, end in ranges)
-        identity = removal.topic_id, removal.partition, removal.lineage
-        why = str(entry.details.get("why", ""))
-        yield Removed("erased", *identity, rows, tuple(_joined(ranges)), removal.seq, entry.at, why)
+def _erased(removal: Removal, entry: Entry, ranges: list[tuple[int, int]]) -> Removed:
+    rows = sum(end - start for start, end in ranges)
+    why = str(entry.details.get("why", ""))
+    return Removed("erased", *removal.of, rows, tuple(_joined(ranges)), removal.seq, entry.at, why)
 
 
-def _expired(removal: Removal) -> Iterator[Removed]:
-    identity = removal.topic_id, removal.partition, removal.lineage
-    yield Removed("expired", *identity, removal.rows, ((removal.first, removal.last + 1),), removal.seq)
+def _expired(removal: Removal) -> Removed:
+    return Removed("expired", *removal.of, removal.rows, ((removal.first, removal.last + 1),), removal.seq)
 
 
 def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -129,7 +129,9 @@ class _Found:
     def forget_expired(self, removed: Iterable[Removed]) -> None:
         """Take out what Kafka still has of records that expired here: as many as the log says, where it says."""
         for each in removed:
-            ((first, end),) = each.offsets if each.what == "expired" else ((0, 0),)
+            if each.what != "expired":
+                continue
+            ((first, end),) = each.offsets
             inside = [offset for offset in self.missing if first <= offset < end]
             if len(inside) <= each.rows:
                 self.missing = [offset for offset in self.missing if not first <= offset < end]

@@ -110,8 +110,8 @@ class OrphanQueue:
 
     def ack_all(self, positions: Iterable[int]) -> None:
         """Forget many records that were read."""
-        for position in positions:
-            self.ack(position)
+        if self._reader is not None:
+            self._reader.ack_all(positions)
 
     def rewind(self) -> None:
         """Make every record that is not acknowledged readable again, in order."""

@@ -32,7 +32,7 @@ def test_it_is_told_once_until_reading_is_begun_again(source: KafkaSource) -> No
     """Two in one poll are one; after reading was begun elsewhere a further one is news."""
     assert [type(each) for each in source._problem(*said(0))] == [OffsetLost]
     assert source._problem(*said(0)) == []
-    source._lost.discard(WHERE)  # as _assign() does, which needs a broker
+    source._told_lost.discard(WHERE)  # as _assign() does, which needs a broker
     source._starts[WHERE] = 15
     assert source._problem(*said(0)) == [], "it lies before where reading was begun"
     assert [type(each) for each in source._problem(*said(15))] == [OffsetLost]

@@ -155,6 +155,18 @@ def light_offset_bounds(batch: pa.RecordBatch) -> list[tuple[int, int, int]]:
     return [(partition, low, high) for partition, (low, high) in bounds.items()]
 
 
+def _read(store: ObjectStore, committed: CommittedFile) -> tuple[bytes, str]:
+    """Return a committed file's bytes, which have the hash that the log names, and what errors call it."""
+    file, where = committed.file, f"{committed.file.key} (entry {committed.seq})"
+    try:
+        body = store.get(file.key)
+    except ObjectNotFound as error:
+        raise FileCorrupt("the object does not exist, and the log names it", where) from error
+    if hashlib.sha256(body).hexdigest() != file.sha256:
+        raise FileCorrupt("it has another hash", where)
+    return body, where
+
+
 def light_merge_files(
     store: ObjectStore,
     files: Sequence[CommittedFile],
@@ -172,13 +184,8 @@ def light_merge_files(
     last: dict[int, int] = {}
     taken: list[Footer] = []
     for committed in files:
-        file, where = committed.file, f"{committed.file.key} (entry {committed.seq})"
-        try:
-            body = store.get(file.key)
-        except ObjectNotFound as error:
-            raise FileCorrupt("the object does not exist, and the log names it", where) from error
-        if hashlib.sha256(body).hexdigest() != file.sha256:
-            raise FileCorrupt("it has another hash", where)
+        file = committed.file
+        body, where = _read(store, committed)
         own = {part.partition: committed.lineages[part.partition] for part in file.parts}
         if any(lineages.get(p, of) != of for p, of in own.items()):
             break
@@ -239,13 +246,7 @@ def light_trim_file(
 ) -> Trimmed | None:
     """Return a file without the rows that are to go, by the rules of erasing.py."""
     del topic
-    file, where = committed.file, f"{committed.file.key} (entry {committed.seq})"
-    try:
-        body = store.get(file.key)
-    except ObjectNotFound as error:
-        raise FileCorrupt("the object does not exist, and the log names it", where) from error
-    if hashlib.sha256(body).hexdigest() != file.sha256:
-        raise FileCorrupt("it has another hash", where)
+    body, where = _read(store, committed)
     text, rows, late = _decode(body)
     gone = [row for row in rows if judge.takes(row)]
     if not gone:
