@@ -13,6 +13,8 @@ from .alerts_points import VERSION
 BUSY_S = 2.0
 SERIES_SHOWN = 6
 """So many groups of a rule are drawn: those that fire first, then the largest of now."""
+SERIES_OF_ALL = 120
+"""So many charts are on the page, unless there are more rules: each has one at least."""
 POINTS_SHOWN = 200
 MARKS_SHOWN = 100
 
@@ -79,20 +81,19 @@ def _read(sql: sqlite3.Connection) -> Charts:
     rules: dict[str, tuple[str, str]] = {
         row[0]: row[1:] for row in sql.execute("SELECT rule, severity, about FROM rules")
     }
-    shown = [_rule(sql, rule, *told) for rule, told in sorted(rules.items())]
+    each_max = max(1, min(SERIES_SHOWN, SERIES_OF_ALL // max(1, len(rules))))
+    shown = [_rule(sql, rule, *told, each_max) for rule, told in sorted(rules.items())]
     shown.sort(key=lambda each: not any(series.firing for series in each.series))
     return Charts("there", "", 0 if written is None else int(written[0]) // 1000, shown)
 
 
-def _rule(sql: sqlite3.Connection, rule: str, severity: str, about: str) -> RuleChart:
+def _rule(sql: sqlite3.Connection, rule: str, severity: str, about: str, series_max: int) -> RuleChart:
     # Bare columns beside max() are those of the row that has the maximum: SQLite promises it.
     groups = sql.execute(
         "SELECT labels, firing, value, max(end_us) FROM points WHERE rule = ? GROUP BY labels", (rule,)
     ).fetchall()
     groups.sort(key=lambda each: (each[1], each[3], each[2] or 0.0), reverse=True)
-    return RuleChart(
-        rule, severity, about, len(groups), [_series(sql, rule, each[0]) for each in groups[:SERIES_SHOWN]]
-    )
+    return RuleChart(rule, severity, about, len(groups), [_series(sql, rule, each[0]) for each in groups[:series_max]])
 
 
 def _series(sql: sqlite3.Connection, rule: str, labels: str) -> Series:
