@@ -36,8 +36,11 @@ def test_the_ready_rules_can_be_run() -> None:
         ("[rules.a]\n", "FILE: there is no section [rules]; rules are written below [rule.NAME]"),
         ("rule = 3\n", "FILE:1: a rule is written as a section of its own: [rule.NAME]"),
         ("[rule.a\n", "FILE is no TOML"),
-        ("[rule.a]\nabove = 1\n", "FILE:1: rule a: type is missing: which events it looks at. Types are audit, error"),
-        ('[rule.a]\ntype = "logn"\nabove = 1\n', "FILE:2: rule a: there is no event type 'logn'; types are audit"),
+        ("[rule.a]\nabove = 1\n", "FILE:1: rule a: type is missing: which events it looks at. Types are alert, audit"),
+        (
+            '[rule.a]\ntype = "logn"\nabove = 1\n',
+            "FILE:2: rule a: there is no event type 'logn'; types are alert, audit",
+        ),
         ('[rule.a]\ntype = "pin"\nwindw = "1m"\n', "FILE:3: rule a: there is no key 'windw'; did you mean window?"),
         ('[rule.a]\ntype = "pin"\nwindow = 60\n', "FILE:3: rule a: window is 60, and must be a length of time such as"),
         ('[rule.a]\ntype = "pin"\nabove = nan\n', "FILE:3: rule a: above is nan, and must be a number"),
