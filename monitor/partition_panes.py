@@ -63,9 +63,13 @@ class PartitionPanes:
         self._panes = [_RulePanes(rule) for rule in rules]
         self._partition = partition
         self._partitions = partitions
-        self._seen = SeenIds(max(pane.late_us for pane in self._panes), ids_max=ids_max)
+        keep_us = max(pane.late_us for pane in self._panes)
+        self.ids_keep_us = 2 * keep_us
+        """An id of an event older than this before the watermark need not be known: a repeat would be late."""
+        self._seen = SeenIds(keep_us, ids_max=ids_max)
         self._new_ids: list[bytes] = []
         self._uncounted = dict.fromkeys(UNCOUNTED, 0)
+        self._came = dict.fromkeys(("counted", *UNCOUNTED), 0)
         self.watermark_us = -1
 
     def add(self, event: Event, timestamp_us: int) -> None:
@@ -80,7 +84,7 @@ class PartitionPanes:
             return
         watermark_us = self._watermark(timestamp_us if timestamp_us >= 0 else occurred_us)
         if occurred_us > watermark_us + AHEAD_US_MAX:
-            self._uncounted["early"] += 1
+            self._left_out("early")
             return
         due = []
         for pane in self._panes:
@@ -90,19 +94,25 @@ class PartitionPanes:
             else:
                 due.append((pane, start_us))
         if not due:
+            self._came["late"] += 1
             return
         if not self._seen.add(event_id, occurred_us):
-            self._uncounted["duplicate"] += 1
+            self._left_out("duplicate")
             for pane in self._panes:  # a repeat is only a repeat, also for those rules for which it is late as well
                 pane.late -= all(pane is not each for each, _ in due)
             return
         self._new_ids.append(packed(event_id, occurred_us))
+        self._came["counted"] += 1
         for pane, start_us in due:
             pane.add(event, start_us)
 
     def malformed(self) -> None:
         """Take a record that is no event: it counts nowhere, and moves no watermark."""
-        self._uncounted["malformed"] += 1
+        self._left_out("malformed")
+
+    def _left_out(self, reason: str) -> None:
+        self._uncounted[reason] += 1
+        self._came[reason] += 1
 
     def _watermark(self, timestamp_us: int) -> int:
         if timestamp_us > self.watermark_us:
@@ -129,6 +139,11 @@ class PartitionPanes:
             pane.late = 0
         self._uncounted = dict.fromkeys(UNCOUNTED, 0)
         return partials
+
+    def take_came(self) -> dict[str, int]:
+        """Return what became of the records since the last time: each is counted by some rule, or left out by all."""
+        came, self._came = self._came, dict.fromkeys(self._came, 0)
+        return came
 
     def take_ids(self) -> list[bytes]:
         """Return the packed ids that were noted since the last time: what a restart needs besides the watermark."""
