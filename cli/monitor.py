@@ -17,6 +17,7 @@ from headrace.replay.errors import RequestRefused
 from headrace.replay.selection import parse_selection
 from headrace.schemas.safe_text import safe_line
 
+from .monitor_alerts import test_alert
 from .monitor_options import prefix_option, rules_argument, rules_of, schemas_option, transition_json
 from .monitor_run import run_command
 from .options import archive_option
@@ -32,6 +33,7 @@ def command() -> None:
 
 
 command.add_command(run_command)
+command.add_command(test_alert)
 
 
 @command.command(name="check")
