@@ -106,6 +106,7 @@ def run_command(
                     sink=sink,
                     on_points=sink.on_points,
                     on_records=sink.on_records,
+                    on_uncounted=sink.on_uncounted,
                     now_us=_now_us,
                     learned=past.of,
                 )
@@ -152,8 +153,11 @@ class _Told(Protocol):
     def on_points(self, points: Sequence[WindowPoint]) -> None:
         """See OnPoints."""
 
-    def on_records(self, topic: str, counts: Mapping[str, int]) -> None:
+    def on_records(self, topic: str, count: int) -> None:
         """See OnRecords."""
+
+    def on_uncounted(self, rule: str, totals: Mapping[str, int]) -> None:
+        """See OnUncounted."""
 
     def close(self) -> None:
         """See Sink."""
@@ -163,14 +167,8 @@ class _Alerting:
     """Tells alerts, and counts records for the metrics."""
 
     def __init__(self, alerts: Alerts) -> None:
-        self._alerts = alerts
         self.send, self.on_points, self.close = alerts.send, alerts.on_points, alerts.close
-
-    def on_records(self, topic: str, counts: Mapping[str, int]) -> None:
-        """See OnRecords."""
-        for came, count in counts.items():
-            if count:
-                self._alerts.numbers.records(topic, came, count)
+        self.on_records, self.on_uncounted = alerts.numbers.records, alerts.numbers.uncounted
 
 
 @contextmanager
@@ -186,6 +184,9 @@ def _told(telling: Telling, kafka: Mapping[str, Any], rules: Sequence[Rule], *, 
 class _Printed:
     """Prints all of it."""
 
+    def __init__(self) -> None:
+        self._uncounted: dict[str, Mapping[str, int]] = {}
+
     def send(self, transitions: Sequence[Transition]) -> None:
         """See Sink."""
         for each in transitions:
@@ -196,9 +197,15 @@ class _Printed:
         for each in points:
             _say({"kind": "point", **asdict(each)})
 
-    def on_records(self, topic: str, counts: Mapping[str, int]) -> None:
+    def on_records(self, topic: str, count: int) -> None:
         """See OnRecords."""
-        _say({"kind": "records", "topic": topic, **counts})
+        _say({"kind": "records", "topic": topic, "count": count})
+
+    def on_uncounted(self, rule: str, totals: Mapping[str, int]) -> None:
+        """See OnUncounted."""
+        if self._uncounted.get(rule) != totals:
+            self._uncounted[rule] = dict(totals)
+            _say({"kind": "uncounted", "rule": rule, **totals})
 
     def close(self) -> None:
         """See Sink."""

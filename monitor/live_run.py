@@ -17,7 +17,7 @@ from .evaluator import Evaluator
 from .rules import Rule
 from .ticks import KafkaEnds, Ticker, TickThread, tick_message
 from .transition import OnPoints, Sink
-from .worker import OnRecords, Worker
+from .worker import OnRecords, OnUncounted, Worker
 
 log = logging.getLogger("headrace.monitor")
 
@@ -40,7 +40,7 @@ class LiveSettings:
     group: str
     state_folder: Path
     cells_topic: str
-    cells_partitions: int = 4
+    cells_partitions: int = 2
     from_start: bool = False
     commit_interval_s: float = 0.5
     tick_s: float = 1.0
@@ -59,7 +59,8 @@ class LiveRun:
         sink: Sink,
         on_points: OnPoints,
         now_us: Callable[[], int],
-        on_records: OnRecords = lambda _topic, _counts: None,
+        on_records: OnRecords = lambda _topic, _count: None,
+        on_uncounted: OnUncounted = lambda _rule, _totals: None,
         learned: Callable[[Rule], Evaluator | None] = lambda _rule: None,
     ) -> None:
         # The engine is imported here, so that all else can be used and tested without it.
@@ -79,6 +80,7 @@ class LiveRun:
             sink=sink,
             on_points=on_points,
             on_records=on_records,
+            on_uncounted=on_uncounted,
             learned=learned,
             from_now=not settings.from_start,
         )

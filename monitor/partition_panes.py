@@ -69,7 +69,6 @@ class PartitionPanes:
         self._seen = SeenIds(keep_us, ids_max=ids_max)
         self._new_ids: list[bytes] = []
         self._uncounted = dict.fromkeys(UNCOUNTED, 0)
-        self._came = dict.fromkeys(("counted", *UNCOUNTED), 0)
         self.watermark_us = -1
 
     def add(self, event: Event, timestamp_us: int) -> None:
@@ -84,7 +83,7 @@ class PartitionPanes:
             return
         watermark_us = self._watermark(timestamp_us if timestamp_us >= 0 else occurred_us)
         if occurred_us > watermark_us + AHEAD_US_MAX:
-            self._left_out("early")
+            self._uncounted["early"] += 1
             return
         due = []
         for pane in self._panes:
@@ -94,25 +93,19 @@ class PartitionPanes:
             else:
                 due.append((pane, start_us))
         if not due:
-            self._came["late"] += 1
             return
         if not self._seen.add(event_id, occurred_us):
-            self._left_out("duplicate")
+            self._uncounted["duplicate"] += 1
             for pane in self._panes:  # a repeat is only a repeat, also for those rules for which it is late as well
                 pane.late -= all(pane is not each for each, _ in due)
             return
         self._new_ids.append(packed(event_id, occurred_us))
-        self._came["counted"] += 1
         for pane, start_us in due:
             pane.add(event, start_us)
 
     def malformed(self) -> None:
         """Take a record that is no event: it counts nowhere, and moves no watermark."""
-        self._left_out("malformed")
-
-    def _left_out(self, reason: str) -> None:
-        self._uncounted[reason] += 1
-        self._came[reason] += 1
+        self._uncounted["malformed"] += 1
 
     def _watermark(self, timestamp_us: int) -> int:
         if timestamp_us > self.watermark_us:
@@ -139,11 +132,6 @@ class PartitionPanes:
             pane.late = 0
         self._uncounted = dict.fromkeys(UNCOUNTED, 0)
         return partials
-
-    def take_came(self) -> dict[str, int]:
-        """Return what became of the records since the last time: each is counted by some rule, or left out by all."""
-        came, self._came = self._came, dict.fromkeys(self._came, 0)
-        return came
 
     def take_ids(self) -> list[bytes]:
         """Return the packed ids that were noted since the last time: what a restart needs besides the watermark."""

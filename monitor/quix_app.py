@@ -18,6 +18,9 @@ from quixstreams.sinks.base import BaseSink
 from quixstreams.state.base.state import State
 
 POLL_S = 0.1
+SESSION_TIMEOUT_MS = 10_000
+"""So long after a worker's death the others take over its partitions."""
+_CONSUMER = {"isolation.level": "read_committed", "max.poll.interval.ms": 900_000}  # a new rule's past takes its time
 ASSIGNED = Callable[[list[tuple[str, int]]], None]
 
 
@@ -59,7 +62,7 @@ class EngineApplication(Application):  # type: ignore[misc] # as above
             consumer_group=group,
             auto_offset_reset="earliest",  # positions are committed before the first start; see start_offsets.py
             commit_interval=commit_interval_s,
-            consumer_extra_config={**extra, "isolation.level": "read_committed", "max.poll.interval.ms": 900_000},
+            consumer_extra_config={"session.timeout.ms": SESSION_TIMEOUT_MS, **extra, **_CONSUMER},
             producer_extra_config={**extra, "compression.type": "lz4", "linger.ms": 5},
             state_dir=state_folder,
             consumer_poll_timeout=POLL_S,

@@ -8,8 +8,9 @@ a kill it tells the same again, and sinks know it by fingerprint, state and wind
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from .decoding import EventDecoder
 from .evaluator import Evaluator
@@ -19,8 +20,10 @@ from .partition_panes import PartitionPanes
 from .rules import Rule
 from .transition import OnPoints, Sink
 
-OnRecords = Callable[[str, Mapping[str, int]], None]
-"""Takes how many records of a topic came to what: counted, late, duplicate, malformed, early."""
+OnRecords = Callable[[str, int], None]
+"""Takes that so many more records of a topic were read."""
+OnUncounted = Callable[[str, Mapping[str, int]], None]
+"""Takes how many events a rule has not counted so far, by reason."""
 
 
 class Engine(Protocol):
@@ -48,7 +51,8 @@ class Worker:
         *,
         sink: Sink,
         on_points: OnPoints,
-        on_records: OnRecords = lambda _topic, _counts: None,
+        on_records: OnRecords = lambda _topic, _count: None,
+        on_uncounted: OnUncounted = lambda _rule, _totals: None,
         learned: Callable[[Rule], Evaluator | None] = lambda _rule: None,
         from_now: bool = True,
     ) -> None:
@@ -56,12 +60,14 @@ class Worker:
         self._partitions = partitions
         self._cells_topic, self._cells_partitions = cells
         self._decoder = decoder
-        self._sink, self._on_points, self._on_records, self._learned = sink, on_points, on_records, learned
+        self._sink, self._on_points, self._learned = sink, on_points, learned
+        self._on_records, self._on_uncounted = on_records, on_uncounted
         self._from_now = from_now
         self._reading: dict[tuple[str, int], PartitionKeeper] = {}
         self._deciding: dict[str, RuleKeeper] = {}
         self._dirty_reading: set[tuple[str, int]] = set()
         self._dirty_deciding: set[str] = set()
+        self._read: Counter[str] = Counter()
         self._streams: dict[str, str] = {}
         self._engine: Engine | None = None
 
@@ -75,6 +81,7 @@ class Worker:
         self._deciding.clear()
         self._dirty_reading.clear()
         self._dirty_deciding.clear()
+        self._read.clear()
 
     # -- records of the source topics --------------------------------------------------------------------------------
 
@@ -83,6 +90,7 @@ class Worker:
         place = topic, partition
         keeper = self._reading.get(place) or self._open_reading(place)
         self._dirty_reading.add(place)
+        self._read[topic] += 1
         event = None if value is None else self._decoder.decode(value)
         if event is None:
             keeper.panes.malformed()
@@ -135,7 +143,9 @@ class Worker:
                     key = partial.rule.encode()
                     engine.produce(self._cells_topic, partition_of(partial.rule, self._cells_partitions), key, body)
             keeper.save(self._state(topic, partition, "read"))
-            self._on_records(topic, keeper.panes.take_came())
+        for topic, count in self._read.items():
+            self._on_records(topic, count)
+        self._read.clear()
         self._dirty_reading.clear()
         for name in sorted(self._dirty_deciding):
             self._decide(name)
@@ -146,6 +156,7 @@ class Worker:
         closed = keeper.evaluator.close()
         if closed.points:
             self._on_points(closed.points)
+        self._on_uncounted(name, keeper.evaluator.uncounted)
         if closed.transitions:
             self._sink.send(closed.transitions)
         keeper.save(self._state(self._cells_topic, partition_of(name, self._cells_partitions), name))
@@ -167,13 +178,3 @@ class Worker:
 def partition_of(rule: str, partitions: int) -> int:
     """Return the partition of the topic of cells in which a rule's messages are."""
     return zlib.crc32(rule.encode()) % partitions
-
-
-class NoSink:
-    """A sink that lets everything go."""
-
-    def send(self, transitions: Sequence[Any]) -> None:
-        """See Sink."""
-
-    def close(self) -> None:
-        """See Sink."""
