@@ -240,6 +240,13 @@ _WATCHING = (
         default="127.0.0.1:8477",
         flag=("--listen",),
     ),
+    Setting(
+        "dashboard.monitor",
+        Text("a path or a URL"),
+        "Show the rules of a monitor too: the file of its --charts, or its http://HOST:PORT/charts.json.",
+        flag=("--monitor",),
+        metavar="FILE|URL",
+    ),
     _seconds("dashboard.every", "Look so often: seconds.", 10.0, "--every", "every", 1),
     Setting(
         "exporter.listen",
