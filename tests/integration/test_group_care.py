@@ -92,9 +92,7 @@ def test_a_partition_that_is_nobodys_is_taken_on_again(servers: Servers, look_s:
         if look_s > 1000:
             assert not warned
             return
-        until(
-            lambda: {p.partition for p in one.held | two.held} == every, told=lambda: (shares(admin, topic), warned)
-        )
+        until(lambda: {p.partition for p in one.held | two.held} == every, told=lambda: (shares(admin, topic), warned))
         assert not one.held & two.held
         assert len(warned) == 1
         assert "no member of the consumer group reads" in warned[0]
