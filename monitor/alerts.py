@@ -11,6 +11,7 @@ from headrace.schemas.catalog import ALERT_TOPIC, builtin
 from headrace.schemas.frame import Decoder
 
 from .alerts_alertmanager import PATH, Alertmanager
+from .alerts_defaults import NOTIFY_AGE_S, STILL_EVERY_S
 from .alerts_event import Told
 from .alerts_http import Backoff, Endpoint, endpoint
 from .alerts_memory import AlertMemory, Noticed
@@ -23,8 +24,6 @@ from .alerts_topic import AlertTopic
 from .alerts_webhook import Webhook
 from .transition import Transition, WindowPoint
 
-STILL_EVERY_S = 3600.0
-NOTIFY_AGE_S = 900.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 30.0
 

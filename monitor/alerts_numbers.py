@@ -11,8 +11,6 @@ from headrace.archiver.metric import Values
 from .alerts_event import Told
 from .transition import WindowPoint
 
-Came: tuple[str, ...] = ("counted", "late", "duplicate", "malformed")
-"""What became of a record: it counted, came after its windows were closed, was there before, or cannot be decoded."""
 Notified = Literal["sent", "failed", "refused", "dropped"]
 """An attempt worked, failed and is made again, was refused for good; or there was no room to wait in."""
 
@@ -22,6 +20,7 @@ class _State:
     """All numbers. Keys are label values in the order of the metric's labels."""
 
     records: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    uncounted: dict[tuple[str, ...], float] = field(default_factory=dict)
     windows: Counter[tuple[str, ...]] = field(default_factory=Counter)
     told: Counter[tuple[str, ...]] = field(default_factory=Counter)
     silent: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -41,12 +40,16 @@ class MonitorNumbers:
         self._lock = threading.Lock()
         self._state = _State()
 
-    def records(self, topic: str, came: str, count: int = 1) -> None:
-        """Note what became of records of a topic: one of `Came`. Raises ValueError for another word."""
-        if came not in Came:
-            raise ValueError(f"a record {came!r} is unknown here; there are {', '.join(Came)}")
+    def records(self, topic: str, count: int) -> None:
+        """Note that so many more records of a topic were read."""
         with self._lock:
-            self._state.records[topic, came] += count
+            self._state.records[topic,] += count
+
+    def uncounted(self, rule: str, totals: Mapping[str, int]) -> None:
+        """Note how many events a rule has not counted so far, by reason: what its evaluator says."""
+        with self._lock:
+            for why, total in totals.items():
+                self._state.uncounted[rule, why] = total
 
     def points(self, points: Sequence[WindowPoint]) -> None:
         """Note windows that were evaluated. Of a rule's newest windows the one with the largest value is shown."""
@@ -104,7 +107,7 @@ class MonitorNumbers:
 
     # What the metrics read.
 
-    def count(self, name: Literal["records", "windows", "told", "silent", "notified"]) -> Values:
+    def count(self, name: Literal["records", "uncounted", "windows", "told", "silent", "notified"]) -> Values:
         """Return a counter's values."""
         with self._lock:
             return dict(getattr(self._state, name))
