@@ -19,8 +19,9 @@ from simulation.source import SimSource
 from worker_slots import wait_until
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.kafka_source import KafkaSource, consumer_config
+from headrace.archiver.kafka_source import consumer_config
 from headrace.archiver.source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
+from headrace.archiver.sources import Reading, make_source
 
 WAIT_S = 60.0
 
@@ -185,10 +186,11 @@ class SimBed:
 
 
 class RealBed:
-    """The session's Kafka, and the production source on it."""
+    """The session's Kafka, and one of the production sources on it."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, reading: Reading) -> None:
         self._servers = servers
+        self._reading: Reading = reading
         self._admin = AdminClient({"bootstrap.servers": servers.kafka})
         self._members: list[Member] = []
 
@@ -251,8 +253,8 @@ class RealBed:
             },
         )
         made = Member(
-            lambda member: KafkaSource(
-                config, [topic], member, clock=SystemClock(threading.Event()), warn=lambda _text: None
+            lambda member: make_source(
+                self._reading, config, [topic], member, clock=SystemClock(threading.Event()), warn=lambda _text: None
             ),
             starts or {},
         )
