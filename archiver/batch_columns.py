@@ -72,8 +72,7 @@ class BatchColumns:
             if part is not None:
                 parts.append(part)
                 continue
-            for each in mine:
-                parts.append(self._one_by_one(topic, each, unreadable))
+            parts += [self._one_by_one(topic, each, unreadable) for each in mine]
         epochs = {each.partition: each.batch.leader_epoch for each in fetched}
         if len(parts) == 1:
             return Records(topic, parts[0], epochs), unreadable
@@ -204,7 +203,7 @@ class ShapeReader:
         if count and (np.frombuffer(names.buffers()[2] or b"", np.uint8) == 0).any():
             return None
         pairs = pa.StructArray.from_arrays([names, given], fields=list(HEADERS_TYPE.value_type))
-        bounds = np.arange(0, rows * count + 1, count, np.int32) if count else np.zeros(rows + 1, np.int32)
+        bounds = np.arange(rows + 1, dtype=np.int32) * np.int32(count)
         return pa.ListArray.from_arrays(pa.array(bounds), pairs, type=HEADERS_TYPE)
 
 

@@ -137,7 +137,7 @@ def _old_messages(data: memoryview) -> Iterator[OldMessage]:
 
 
 def _inner(offset: int, attributes: int, value: bytes | None, timestamp: int, kind: int) -> Iterator[OldMessage]:
-    """Yield the messages that one message holds. Since format v1 their offsets are relative, the last one's is `offset`."""
+    """Yield the messages that one message holds. Since format v1 their offsets are relative to the last, `offset`."""
     codec = _OLD_CODECS.get(attributes & 7)
     if codec is None or value is None:
         raise BatchDamaged(f"the message at offset {offset} is compressed by codec {attributes & 7}, or empty")

@@ -67,9 +67,7 @@ class BatchSource(KafkaSource):
             denied=self._may_not_read,
         )
         settings = {name: value for name, value in config.items() if name not in _FETCH_NAMES}
-        super().__init__(
-            {**settings, **_NO_FETCHING}, topics, assignee, clock=clock, warn=warn, poll_bytes=poll_bytes
-        )
+        super().__init__({**settings, **_NO_FETCHING}, topics, assignee, clock=clock, warn=warn, poll_bytes=poll_bytes)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -199,4 +197,4 @@ def _told(arrived: Arrived) -> list[SourceEvent]:
 
 
 def _damaged(topic: str, partitions: object, error: BatchDamaged) -> SourceError:
-    return SourceError(f"reading {topic}/{partitions}: {error}; is the network sound, and the broker's disk?")
+    return SourceError(f"reading {topic}/{partitions}: {error}; are network and disk sound?")

@@ -65,6 +65,10 @@ class FetchState:
     def take(self, answer: Answer) -> Arrived | None:
         """Take an answer without an error, or one that the offset is not there. Raises BatchDamaged."""
         floor = self.position
+        if answer.diverged is not None and answer.diverged.end >= floor:
+            # The epoch is of records that were lost behind this offset: the start of a lineage is told so.
+            self._epoch = answer.diverged.epoch
+            return None
         if answer.diverged is not None or answer.error == KafkaError.OFFSET_OUT_OF_RANGE:
             self.stopped = True
             return Arrived(self.partition, self.generation, floor, lost=self._lost(answer))

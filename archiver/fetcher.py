@@ -8,7 +8,6 @@ does not poll makes nothing grow. Nothing here knows of groups or columns.
 import select
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from confluent_kafka import KafkaError
 
@@ -180,7 +179,7 @@ class Fetcher:
                 arrived = state.take(answer)
             except BatchDamaged as error:
                 raise SourceError(
-                    f"reading {where} from offset {state.position}: {error}; is the network sound, and the broker's disk?"
+                    f"reading {where} from offset {state.position}: {error}; are network and disk sound?"
                 ) from error
             if arrived is not None:
                 self._arrived.append(arrived)

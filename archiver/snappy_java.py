@@ -1,4 +1,4 @@
-"""Snappy as Kafka's clients write it: plain, or in the blocks of the snappy-java library, whose files begin with a mark.
+"""Snappy as Kafka's clients write it: plain, or in the blocks of the snappy-java library, which begin with a mark.
 
 Source: https://github.com/xerial/snappy-java, SnappyOutputStream: the mark, two version numbers, then blocks, each
 with its size in front.
@@ -43,4 +43,5 @@ def _block(block: memoryview) -> bytes:
         raise ValueError("the size of a block has no end")
     if size > 64 * max(1, len(block)) + 64:  # snappy's copies make at most 64 bytes of 2
         raise ValueError(f"{len(block)} bytes that claim to be {size}")
-    return pa.decompress(block, decompressed_size=size, codec="snappy", asbytes=True)
+    found: bytes = pa.decompress(block, decompressed_size=size, codec="snappy", asbytes=True)
+    return found

@@ -6,7 +6,7 @@ settings say, librdkafka reads, and the log says why.
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from .batch_source import BatchSource
 from .broker_connection import BrokerConnection, brokers_of, tls_of
@@ -16,11 +16,9 @@ from .fetch_protocol import ProtocolError
 from .kafka_source import POLL_BYTES, KafkaSource
 from .source import Assignee
 
-Reading = Literal["batches", "messages"]
-
 
 def make_source(
-    reading: Reading,
+    reading: str,
     config: Mapping[str, Any],
     topics: Sequence[str],
     assignee: Assignee,
@@ -29,7 +27,7 @@ def make_source(
     warn: Callable[[str], None],
     poll_bytes: int = POLL_BYTES,
 ) -> KafkaSource:
-    """Return what reads so, or what reads messages where batches can't be had."""
+    """Return what reads as `reading` (READINGS) says, or what reads messages where batches can't be had."""
     reason = None if reading == "messages" else obstacle(config)
     if reason is not None:
         warn(f"reading single messages, not record batches, which costs more: {reason}")

@@ -32,7 +32,9 @@ class Made:
         deltas = range(len(self.records)) if self.deltas is None else self.deltas
         last = (self.slots or len(self.records)) - 1
         body = b"".join(_record(delta, each, self.first_ms) for delta, each in zip(deltas, self.records, strict=True))
-        head = struct.pack(">hiqqqhi", CODECS[self.codec] | self.flags, last, self.first_ms, self.newest_ms, self.producer, 0, 0)
+        head = struct.pack(
+            ">hiqqqhi", CODECS[self.codec] | self.flags, last, self.first_ms, self.newest_ms, self.producer, 0, 0
+        )
         counted = head + struct.pack(">i", len(self.records)) + packed(self.codec, body)
         checked = struct.pack(">ib", self.epoch, 2) + struct.pack(">I", calc_crc32c(counted)) + counted
         return struct.pack(">qi", self.base, len(checked)) + checked
@@ -47,7 +49,9 @@ def packed(codec: str | None, body: bytes) -> bytes:
     if codec is None:
         return body
     if codec == "snappy":
-        blocks = [pa.compress(part, codec="snappy", asbytes=True) for part in (body[: len(body) // 2], body[len(body) // 2 :])]
+        blocks = [
+            pa.compress(part, codec="snappy", asbytes=True) for part in (body[: len(body) // 2], body[len(body) // 2 :])
+        ]
         return b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1) + b"".join(struct.pack(">i", len(b)) + b for b in blocks)
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, codec) as out:

@@ -21,23 +21,25 @@ AT = 1_700_000_000_000
 Row = tuple[int, int, int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 
 
-def plain(count: int, **parts: object) -> list[WireRecord]:
-    fields = {"key": b"k%d", "value": b"value %d", "headers": ()} | parts
-    return [
-        WireRecord(
-            *(each % n if isinstance(each, bytes) and b"%" in each else each for each in (fields["key"], fields["value"])),  # type: ignore[arg-type]
-            fields["headers"],  # type: ignore[arg-type]
-            AT + n * 7 % 5,
-        )
-        for n in range(count)
-    ]
+def plain(
+    count: int,
+    key: bytes | None = b"k%d",
+    value: bytes | None = b"value %d",
+    headers: Sequence[tuple[bytes, bytes | None]] = (),
+) -> list[WireRecord]:
+    def numbered(text: bytes | None, n: int) -> bytes | None:
+        return text % n if text else text
+
+    return [WireRecord(numbered(key, n), numbered(value, n), headers, AT + n * 7 % 5) for n in range(count)]
 
 
 def split_all(data: bytes, position: int = 0, aborted: Sequence[tuple[int, int]] = ()) -> Split:
     return split(memoryview(data), position, -1, aborted)
 
 
-def decoded(columns: BatchColumns, data: bytes, floor: int = 0, partition: int = 3) -> tuple[list[Row], list[Unreadable]]:
+def decoded(
+    columns: BatchColumns, data: bytes, floor: int = 0, partition: int = 3
+) -> tuple[list[Row], list[Unreadable]]:
     found = split_all(data, floor)
     fetched = [Fetched(partition, floor, each, each.decompressed()) for each in found.batches]
     records, unreadable = columns.decode("t", fetched)
@@ -47,7 +49,7 @@ def decoded(columns: BatchColumns, data: bytes, floor: int = 0, partition: int =
 
 def rows_of(batch: pa.RecordBatch) -> list[Row]:
     rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    return [(*row, [(pair["name"], pair["value"]) for pair in pairs]) for *row, pairs in rows]  # type: ignore[misc]
+    return [(*row, [(pair["name"], pair["value"]) for pair in pairs]) for *row, pairs in rows]
 
 
 def expected(made: Made, partition: int = 3) -> list[Row]:
@@ -143,7 +145,11 @@ def test_nothing_before_the_wanted_offset_comes() -> None:
 
 def test_a_header_that_is_no_text_costs_its_record_only() -> None:
     """It is told with its bytes; names end at a NUL, as they do in the C client."""
-    records = [*plain(2), WireRecord(b"k", b"v", ((b"\xff\xfe", b"1"),), AT), WireRecord(b"k", b"v", ((b"n\0x", b"1"),), AT)]
+    records = [
+        *plain(2),
+        WireRecord(b"k", b"v", ((b"\xff\xfe", b"1"),), AT),
+        WireRecord(b"k", b"v", ((b"n\0x", b"1"),), AT),
+    ]
     rows, unreadable = decoded(BatchColumns(), Made(0, records).encode())
     assert [row[1] for row in rows] == [0, 1, 3]
     assert rows[-1][6] == [("n", b"1")]

@@ -21,7 +21,7 @@ from worker_slots import wait_until
 from headrace.archiver.clock import SystemClock
 from headrace.archiver.kafka_source import consumer_config
 from headrace.archiver.source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
-from headrace.archiver.sources import Reading, make_source
+from headrace.archiver.sources import make_source
 
 WAIT_S = 60.0
 
@@ -188,9 +188,9 @@ class SimBed:
 class RealBed:
     """The session's Kafka, and one of the production sources on it."""
 
-    def __init__(self, servers: Servers, reading: Reading) -> None:
+    def __init__(self, servers: Servers, reading: str) -> None:
         self._servers = servers
-        self._reading: Reading = reading
+        self._reading = reading
         self._admin = AdminClient({"bootstrap.servers": servers.kafka})
         self._members: list[Member] = []
 

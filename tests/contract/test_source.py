@@ -6,10 +6,8 @@ import pytest
 from servers import Servers
 
 from contract.source_beds import Bed, Member, RealBed, SimBed
+from headrace.archiver.default_names import READINGS
 from headrace.archiver.source import SourceFenced, Start, TopicPartition
-from headrace.archiver.sources import Reading
-
-READINGS: tuple[Reading, ...] = ("messages", "batches")
 
 
 @pytest.fixture(params=["simulated", *(pytest.param(kind, marks=pytest.mark.servers) for kind in READINGS)])
@@ -185,7 +183,7 @@ def test_a_static_member_is_fenced_by_its_successor(bed: Bed) -> None:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("reading", READINGS)
-def test_a_static_member_that_is_back_in_time_disturbs_nobody(servers: Servers, reading: Reading) -> None:
+def test_a_static_member_that_is_back_in_time_disturbs_nobody(servers: Servers, reading: str) -> None:
     """A pod that ends and starts within the session timeout gets its own partitions; the other member hears nothing.
 
     Only the real broker: in the simulated group whoever closes has left, static or not; that is harder on the archiver.
