@@ -83,24 +83,37 @@ class S3Store:
         self._root: str = Prefix(f"{self.prefix}/" if self.prefix else "")
         self.settings = settings or S3Settings()
         self._each = {"Bucket": self.bucket, **self.settings.for_each_request()}
+        self._how: dict[str, Any] = {
+            "read_timeout_s": read_timeout_s,
+            "read_attempts": read_attempts,
+            "options": client_options,
+        }
+        self.renew()
+
+    def renew(self) -> None:
+        """Make the clients anew, with the credentials that are found now: a profile whose keys were changed among them.
+
+        Roles' credentials, which expire, are renewed by boto3 itself.
+        """
         session = boto3.session.Session()
+        options = self._how["options"]
 
         def client(attempts: int, **own: Any) -> "S3Client":
             config = Config(
                 retries={"total_max_attempts": attempts, "mode": "standard"},
                 connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=read_timeout_s,
-                s3={"addressing_style": "path"} if client_options.get("endpoint_url") else {},
+                read_timeout=self._how["read_timeout_s"],
+                s3={"addressing_style": "path"} if options.get("endpoint_url") else {},
                 request_checksum_calculation="when_required",
                 max_pool_connections=64,  # four topics' logs, sixteen objects each
             )
-            return session.client("s3", config=config, **{**client_options, **own})
+            return session.client("s3", config=config, **{**options, **own})
 
         def stranger() -> "S3Client":
             return client(1, aws_access_key_id="headrace-nobody", aws_secret_access_key="nothing")  # noqa: S106 - wrong on purpose
 
         self._stranger = stranger
-        self._writer, self._reader = client(attempts=1), client(attempts=read_attempts)
+        self._writer, self._reader = client(attempts=1), client(attempts=self._how["read_attempts"])
 
     @property
     def url(self) -> str:

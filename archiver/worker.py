@@ -33,7 +33,7 @@ class Worker:
 
     `buffer_bytes_max` bounds the uncommitted records of all topics together: the largest is flushed early.
     `flush_when_idle` commits as soon as nothing more comes, for runs that end. `name` is what heartbeats call it;
-    `tally` counts for metrics.
+    `tally` counts for metrics. `renew_store()` has the store look for credentials again, after it refused ours.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Worker:
         flush_when_idle: bool = False,
         name: str = "worker",
         tally: Tally | None = None,
+        renew_store: Callable[[], None] = lambda: None,
     ) -> None:
         self._make_archive = make_archive
         self._clock = clock
@@ -56,7 +57,11 @@ class Worker:
         self._archives: dict[str, TopicArchive] = {}
         self._touched: set[TopicPartition] = set()
         self._next_topic_check_s = clock.monotonic() + TOPIC_CHECK_S
-        self._retry_pause_s = RETRY_PAUSE_S
+        self._retry_pause_s = self._refused_pause_s = RETRY_PAUSE_S
+        self._refused = False
+        self._renew_store = renew_store
+        # A run that is to end says so and ends; one that lasts waits, since somebody may give the right back.
+        self._ends_it: tuple[type[StoreError], ...] = (StoreDenied, StoreMissing) if flush_when_idle else ()
         self._source = make_source(self)
         self._pulse = Pulse(self._source, name, clock)
         self._tally = Tally(clock) if tally is None else tally
@@ -78,8 +83,9 @@ class Worker:
     def step(self) -> None:
         """Poll once and act on what came.
 
-        Raises SourceFenced and SourceError, LogCorrupt, LogTooNew, LogViolation, ArchiveRefused, StoreDenied and
-        StoreMissing: what waiting cannot mend. A store that does not answer is waited for.
+        Raises SourceFenced and SourceError, LogCorrupt, LogTooNew, LogViolation, ArchiveRefused: what waiting cannot
+        mend; and StoreDenied, StoreMissing in a run that is to end, or when a new assignment cannot be begun. A store
+        that does not answer, or refuses us, is waited for.
         """
         self._touched.clear()
         events = self._source.poll(POLL_RECORDS_MAX, POLL_TIMEOUT_S)
@@ -104,6 +110,8 @@ class Worker:
                 self._restart(archive)
         self._pulse.beat_when_due(self._archives.values())
         self._tally.tell_when_due(self._archives.values())
+        if self._refused:
+            self._wait_for_rights()
 
     # -- the group's calls (Assignee) --------------------------------------------------------------------------------
 
@@ -149,11 +157,12 @@ class Worker:
                 continue
             try:
                 self._hand(event, archive)
-            except (StoreDenied, StoreMissing):
+            except self._ends_it:
                 raise
             except StoreError as error:
                 log.warning("%s: could not take in what was read, starting over from the log: %s", archive.topic, error)
                 archive.restart_due = True
+                self._note(error)
 
     def _hand(self, event: SourceEvent, archive: TopicArchive) -> None:
         """Give a topic what came of it. It may have to ask the store: for a schema, or to end a lineage."""
@@ -186,8 +195,9 @@ class Worker:
             if archive.flush():
                 self._pulse.fine(archive.topic)
                 self._pulse.beat([archive])
+                self._refused_pause_s = RETRY_PAUSE_S
             failed = False
-        except (StoreDenied, StoreMissing) as error:
+        except self._ends_it as error:
             self._pulse.trouble(archive.topic, str(error))
             self._pulse.beat([archive])
             raise
@@ -196,6 +206,7 @@ class Worker:
             log.warning("%s: flush failed, starting over from the log: %s", archive.topic, error)
             self._pulse.trouble(archive.topic, str(error))
             archive.restart_due = True
+            self._note(error)
             if isinstance(error, CommitUnknown):
                 log.warning("%s: whether the last commit is in the log will show when it is read again", archive.topic)
         finally:
@@ -205,8 +216,12 @@ class Worker:
         self._tally.add("start_overs", archive.topic)
         try:
             archive.restart()
-        except (StoreDenied, StoreMissing):
+        except self._ends_it:
             raise
+        except (StoreDenied, StoreMissing) as error:
+            log.warning("%s: cannot read the log: %s", archive.topic, error)
+            self._pulse.trouble(archive.topic, str(error))
+            self._note(error)
         except StoreError as error:
             log.warning("%s: cannot read the log, waiting %.1f s: %s", archive.topic, self._retry_pause_s, error)
             self._pulse.trouble(archive.topic, str(error))
@@ -215,6 +230,25 @@ class Worker:
             self._retry_pause_s = min(self._retry_pause_s * 2, RETRY_PAUSE_S_MAX)
         else:
             self._retry_pause_s = RETRY_PAUSE_S
+
+    def _note(self, error: StoreError) -> None:
+        if isinstance(error, StoreDenied | StoreMissing):
+            self._refused = True
+
+    def _wait_for_rights(self) -> None:
+        """The store refused us: wait before all is read again for nothing, and look for credentials again.
+
+        The pause grows until something is committed, whatever can be read: a right to write may be all that is missing.
+        """
+        self._refused = False
+        log.error(
+            "the store refuses what has to be done; nothing is lost while Kafka keeps it. Waiting %.1f s for rights or "
+            "credentials to come back",
+            self._refused_pause_s,
+        )
+        self._clock.pause(self._refused_pause_s)
+        self._refused_pause_s = min(self._refused_pause_s * 2, RETRY_PAUSE_S_MAX)
+        self._renew_store()
 
     def _bound_memory(self) -> None:
         while sum(archive.bytes for archive in self._archives.values()) > self._buffer_bytes_max:

@@ -140,6 +140,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         flush_when_idle=config.flush_when_idle,
         name=name,
         tally=tally,
+        renew_store=store.renew,
     )
 
 

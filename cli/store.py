@@ -3,14 +3,19 @@
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 
 from headrace.archiver.store_check import Outcome, StoreReport, check_all
 from headrace.archiver.store_checks import RACES, checks
+from headrace.archiver.store_policies import BUCKET_DOCUMENTS, NAMES, ROLES, policy
 
-from .options import EXIT_SERVER, EXIT_WRONG, archive_option
+from .options import EXIT_SERVER, EXIT_USAGE, EXIT_WRONG, archive_option, fail
+from .s3_options import s3_settings
 from .servers import open_store, reported_errors
+from .tables import table
 
 CHECK_VERSION = 1
 CHECK_TIMEOUT_S = 20.0
@@ -24,10 +29,11 @@ _WORDS = {
 
 @click.group("store")
 def command() -> None:
-    """Look at the S3 store itself.
+    """Look at the S3 store itself, and say what rights it has to give.
 
     \b
     headrace store check
+    headrace store policies archiver
     """
 
 
@@ -77,6 +83,51 @@ def check(archive_url: str, races: int, as_json: bool) -> None:
         raise SystemExit(EXIT_WRONG)
     if not report.fit:
         raise SystemExit(EXIT_SERVER)
+
+
+@command.command()
+@click.argument("name", required=False, type=click.Choice(NAMES), metavar="[NAME]")
+@archive_option
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write all, as NAME.json, into DIR."
+)
+@click.option("--without", multiple=True, metavar="SID", help="Leave a statement out, by its Sid. Repeat for several.")
+def policies(name: str | None, archive_url: str, into: Path | None, without: tuple[str, ...]) -> None:
+    """Print the policy document of a role, or of the bucket, for this archive. Without NAME: what there is.
+
+    A role's document goes to `aws iam put-role-policy --policy-document file://...`. The bucket's ones go to the
+    commands of `aws s3api` that the list names. With --sse aws:kms and --sse-kms-key-id ARN a role may use that key.
+    Asks no server, changes nothing. docs/security.md says which servers enforce what.
+
+    \b
+    headrace store policies --archive s3://bucket/archive
+    headrace store policies archiver --archive s3://bucket/archive > archiver.json
+    headrace store policies --archive s3://bucket/archive --into policies/
+    """
+    try:
+        kms_key = s3_settings().sse_kms_key_id
+        documents = {each: policy(each, archive_url, kms_key=kms_key) for each in ([name] if name else NAMES)}
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
+    known = {statement.get("Sid") for each in documents.values() for statement in each.get("Statement", ())}
+    if unknown := sorted(set(without) - known):
+        fail(f"--without {unknown[0]}: there are {', '.join(sorted(filter(None, known)))}", EXIT_USAGE)
+    texts = {each: _policy_text(document, without) for each, document in documents.items()}
+    if into is not None:
+        into.mkdir(parents=True, exist_ok=True)
+        for each, text in texts.items():
+            (into / f"{each}.json").write_text(text, encoding="utf-8")
+        click.echo(f"wrote {', '.join(f'{each}.json' for each in texts)} into {into}", err=True)
+    elif name is not None:
+        click.echo(texts[name], nl=False)
+    else:
+        for line in table([("name", "for"), *ROLES.items(), *BUCKET_DOCUMENTS.items()], right=()):
+            click.echo(line)
+
+
+def _policy_text(document: dict[str, Any], without: Sequence[str]) -> str:
+    kept = [each for each in document.get("Statement", ()) if each["Sid"] not in without]
+    return json.dumps({**document, **({"Statement": kept} if "Statement" in document else {})}, indent=2) + "\n"
 
 
 def _ignore(_outcome: Outcome) -> None:

@@ -4,10 +4,11 @@ It was chosen because its conditional writes are atomic; `ready` proves that eac
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
@@ -72,13 +73,27 @@ def connect(endpoint: str, credentials: Credentials, *, timeout_s: float = 10.0,
 
 
 class S3Server:
-    """The S3 server of one instance. `folder` is the instance's; files lie in `s3/`, `run/` and `logs/` under it."""
+    """The S3 server of one instance. `folder` is the instance's; files lie in `s3/`, `run/` and `logs/` under it.
+
+    `more_config` goes into its configuration (identities beside the administrator's, policies, kms), `more_env` into
+    its environment.
+    """
 
     name = "S3 (SeaweedFS)"
 
-    def __init__(self, folder: Path, listen: S3Ports, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        listen: S3Ports,
+        credentials: Credentials,
+        *,
+        more_config: Mapping[str, Any] | None = None,
+        more_env: Mapping[str, str] | None = None,
+    ) -> None:
         self.listen = listen
         self.credentials = credentials
+        self._more_config = dict(more_config or {})
+        self._more_env = dict(more_env or {})
         self._home = folder / "s3"
         self._identities = self._home / "identities.json"
         self._marker = f"-s3.config={self._identities}"
@@ -96,12 +111,7 @@ class S3Server:
     def start(self) -> None:
         """Write the credentials' file and start; returns before it is ready."""
         (self._home / "data").mkdir(parents=True, exist_ok=True)
-        keys = {"accessKey": self.credentials.access_key, "secretKey": self.credentials.secret_key}
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        self._identities.touch(mode=0o600)
-        self._identities.write_text(
-            json.dumps({"identities": [{"name": "headrace", "credentials": [keys], "actions": actions}]})
-        )
+        self.configure(self._more_config)
         self._remove_sockets()
         listen = self.listen
         command = [
@@ -136,7 +146,14 @@ class S3Server:
         ]
         # One volume for a new bucket instead of seven. HOME: settings of another SeaweedFS are not for this one.
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self._home), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
-        self.process.start(command, self._home, {**env, "GOMEMLIMIT": "512MiB"})
+        self.process.start(command, self._home, {**env, "GOMEMLIMIT": "512MiB", **self._more_env})
+
+    def configure(self, more: Mapping[str, Any]) -> None:
+        """Write the configuration: the administrator and `more`. A server that runs reads it again on SIGHUP."""
+        keys = {"accessKey": self.credentials.access_key, "secretKey": self.credentials.secret_key}
+        admin = {"name": "headrace", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        self._identities.touch(mode=0o600)
+        self._identities.write_text(json.dumps({**more, "identities": [admin, *more.get("identities", [])]}))
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """End the server and remove the sockets that it leaves in /tmp."""

@@ -96,6 +96,27 @@ def secret_of(name: str, value: Any, source: str) -> tuple[str, Deferred]:
     return name, _known(str(value).lower() if isinstance(value, bool) else value, source)
 
 
+def named_secret(env: Mapping[str, str], variable: str) -> str | None:
+    """Return a secret that is no setting of Kafka's, by VARIABLE, VARIABLE_FILE or VARIABLE_COMMAND; None without one.
+
+    Raises ValueError for one that cannot be read, and where two of them are set.
+    """
+    ways: tuple[tuple[str, Callable[[str, str], str]], ...] = (
+        ("", lambda _variable, text: text),
+        ("_FILE", _from_file),
+        ("_COMMAND", _from_command),
+    )
+    said = [(variable + ending, read) for ending, read in ways if env.get(variable + ending)]
+    if len(said) > 1:
+        raise ValueError(f"{said[0][0]} and {said[1][0]} both give a secret; leave one of them out")
+    for name, read in said:
+        secret = read(name, env[name])
+        if not secret:
+            raise ValueError(f"{name}: there is nothing in it")
+        return secret
+    return None
+
+
 def _known(value: Any, source: str) -> Deferred:
     return Deferred(lambda: value, source)
 

@@ -62,7 +62,7 @@ def read_file(path: Path, table: Sequence[Setting], sections: Collection[str] | 
         raise ValueError(f"{path} is no TOML: {error}") from None
     if parsed is None:
         raise ValueError(f"{path} has over {BYTES_MAX:,} bytes; is it the right file?")
-    reading = _Reading(path, table, _lines(text))
+    reading = _Reading(path, table, lines_of(text))
     for name, value in parsed.items():
         if sections is None or name in sections:
             reading.section(name, value)
@@ -165,7 +165,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield f"{before}{name}", value
 
 
-def _lines(text: str) -> dict[str, int]:
+def lines_of(text: str) -> dict[str, int]:
     """Return where each section and key stands; only to be told, so a rare form that is missed does no harm."""
     found: dict[str, int] = {}
     section = ""

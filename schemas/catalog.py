@@ -12,6 +12,9 @@ from .folder import SchemaFolder, read_folder
 
 AUDIT_TOPIC = "headrace.audit"
 """The topic of audit events; it has no prefix, as one account covers all topics."""
+ALERT_TOPIC = "headrace.alerts"
+"""The topic of monitoring alerts; it has no prefix either, as one set of rules watches all topics."""
+_OWN_TOPICS = {"audit": AUDIT_TOPIC, "alert": ALERT_TOPIC}
 
 
 class SchemaCatalog:
@@ -40,7 +43,7 @@ class SchemaCatalog:
 
 def topic_of(event_type: str) -> str:
     """Return the topic that a type's events go to where nothing else is configured: the type's name, mostly."""
-    return AUDIT_TOPIC if event_type == "audit" else event_type
+    return _OWN_TOPICS.get(event_type, event_type)
 
 
 def from_folder(folder: SchemaFolder) -> SchemaCatalog:

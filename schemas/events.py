@@ -22,6 +22,146 @@ _date, _datetime = date, datetime
 _L, _M = _b.LAST, _b.MORE
 
 
+AlertState = Literal["UNKNOWN", "FIRING", "STILL_FIRING", "RESOLVED"]
+_AlertState = _b.symbol_table(('UNKNOWN', 'FIRING', 'STILL_FIRING', 'RESOLVED'))
+
+
+class Alert(Event):
+    """A monitoring rule's alert that began, goes on, or ended."""
+
+    __slots__ = ()
+    TYPE = 'alert'
+    FIELDS = ('alert_id', 'fingerprint', 'rule', 'state', 'severity', 'labels', 'value', 'expected_low', 'expected_high', 'message', 'runbook', 'window_start', 'window_end', 'began', 'decided_at')
+    FINGERPRINT = bytes.fromhex('207fe291567f2d25')
+    SCHEMA = '{"type":"record","name":"Alert","namespace":"headrace","key":"fingerprint","fields":[{"name":"event_id","type":{"type":"fixed","name":"EventId","size":16}},{"name":"occurred_at","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"service","type":"string"},{"name":"host","type":"string"},{"name":"session_id","type":{"type":"fixed","name":"SessionId","size":16}},{"name":"seq","type":"long"},{"name":"trace_id","type":["null",{"type":"fixed","name":"TraceId","size":16}],"default":null},{"name":"alert_id","type":{"type":"fixed","name":"AlertId","size":16}},{"name":"fingerprint","type":"string"},{"name":"rule","type":"string"},{"name":"state","type":{"type":"enum","name":"AlertState","symbols":["UNKNOWN","FIRING","STILL_FIRING","RESOLVED"],"default":"UNKNOWN"}},{"name":"severity","type":"string"},{"name":"labels","type":{"type":"map","values":"string"}},{"name":"value","type":"double"},{"name":"expected_low","type":["null","double"],"default":null},{"name":"expected_high","type":["null","double"],"default":null},{"name":"message","type":"string"},{"name":"runbook","type":"string"},{"name":"window_start","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"window_end","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"began","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"decided_at","type":{"type":"long","logicalType":"timestamp-micros"}}]}'
+
+    def __init__(
+        self,
+        *,
+        alert_id: bytes,
+        fingerprint: str,
+        rule: str,
+        state: AlertState,
+        severity: str,
+        labels: Mapping[str, str],
+        value: float,
+        expected_low: float | None = None,
+        expected_high: float | None = None,
+        message: str,
+        runbook: str,
+        window_start: datetime,
+        window_end: datetime,
+        began: datetime,
+        decided_at: datetime,
+        occurred_at: datetime | None = None,
+        trace_id: bytes | None = None,
+    ) -> None:
+        _0 = _b.put_fixed("alert.alert_id", alert_id, 16)
+        _1 = _b.put_string("alert.fingerprint", fingerprint)
+        _2 = _b.put_string("alert.rule", rule)
+        if _type(state) is _str and state in _AlertState:
+            _3 = _AlertState[state]
+        else:
+            _3 = _b.put_symbol("alert.state", state, _AlertState)
+        _4 = _b.put_string("alert.severity", severity)
+        if _isinstance(labels, Mapping):
+            labels = _dict(labels)
+        _5 = _c.put_map("alert.labels", labels, _b.put_string)
+        _6 = _b.put_double("alert.value", value)
+        _7 = _b.NULL if expected_low is None else _b.SOME + _b.put_double("alert.expected_low", expected_low)
+        _8 = _b.NULL if expected_high is None else _b.SOME + _b.put_double("alert.expected_high", expected_high)
+        _9 = _b.put_string("alert.message", message)
+        _10 = _b.put_string("alert.runbook", runbook)
+        _11 = _b.put_timestamp_micros("alert.window_start", window_start)
+        _12 = _b.put_timestamp_micros("alert.window_end", window_end)
+        _13 = _b.put_timestamp_micros("alert.began", began)
+        _14 = _b.put_timestamp_micros("alert.decided_at", decided_at)
+        _own = b"".join((_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14))
+        if occurred_at is not None or trace_id is not None or _len(_own) > 900000:
+            self._check(_own, occurred_at, trace_id)
+        _set_values(self, (alert_id, fingerprint, rule, state, severity, MappingProxyType(labels), value, expected_low, expected_high, message, runbook, window_start, window_end, began, decided_at, occurred_at, trace_id))
+        _set_own(self, _own)
+
+    @property
+    def alert_id(self) -> bytes:
+        """made of fingerprint, state and window_end: the same when the same is told again"""
+        return self._values[0]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def fingerprint(self) -> str:
+        """names the alert of one rule with these labels, for ever: 16 hexadecimal digits"""
+        return self._values[1]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def rule(self) -> str:
+        """the rule's name"""
+        return self._values[2]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def state(self) -> AlertState:
+        """what became of the alert"""
+        return self._values[3]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def severity(self) -> str:
+        """as the rule says"""
+        return self._values[4]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """the values of the fields that the rule groups by"""
+        return self._values[5]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def value(self) -> float:
+        """of the window that decided"""
+        return self._values[6]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def expected_low(self) -> float | None:
+        """the baseline's lower bound; null: the rule has no baseline"""
+        return self._values[7]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def expected_high(self) -> float | None:
+        """the baseline's upper bound; null: the rule has no baseline"""
+        return self._values[8]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def message(self) -> str:
+        """the rule's message, filled in"""
+        return self._values[9]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def runbook(self) -> str:
+        """where the rule says what to do; empty: nowhere"""
+        return self._values[10]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def window_start(self) -> datetime:
+        """start of the window that decided, event time"""
+        return self._values[11]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def window_end(self) -> datetime:
+        """end of that window, exclusive"""
+        return self._values[12]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def began(self) -> datetime:
+        """end of the window in which the alert began to fire"""
+        return self._values[13]  # type: ignore[no-any-return] # set by __init__
+
+    @property
+    def decided_at(self) -> datetime:
+        """event time at which it was decided"""
+        return self._values[14]  # type: ignore[no-any-return] # set by __init__
+
+    def kafka_key(self, service: str) -> bytes | None:
+        """Return the record's key: fingerprint."""
+        return self.fingerprint.encode()
+
+
 AuditReporter = Literal["UNKNOWN", "OWN", "ADOPTER"]
 _AuditReporter = _b.symbol_table(('UNKNOWN', 'OWN', 'ADOPTER'))
 AuditDurability = Literal["UNKNOWN", "MEMORY", "DISK"]
@@ -630,6 +770,8 @@ class Pin(Event):
 
 
 __all__ = [
+    "Alert",
+    "AlertState",
     "Audit",
     "AuditDurability",
     "AuditReporter",

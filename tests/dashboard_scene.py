@@ -26,6 +26,7 @@ from headrace.archiver.oncall.whole import Account, Whole
 from headrace.archiver.source import TopicPartition
 from headrace.cli.address import Address
 from headrace.cli.dashboard import pages_of
+from headrace.cli.dashboard_monitor import Source, no_monitor
 from headrace.cli.serving import serving
 
 NOW_MS = 1_795_580_460_000  # 2026-11-25T04:21:00Z
@@ -170,9 +171,9 @@ def night() -> Scene:
 
 
 @contextmanager
-def shown(scene: Any) -> Iterator[str]:
-    """Serve the page of a scene."""
-    with serving(Address("127.0.0.1", 0), pages_of(scene)) as at:
+def shown(scene: Any, monitor: Source = no_monitor) -> Iterator[str]:
+    """Serve the page of a scene, with the rules of a monitor or without."""
+    with serving(Address("127.0.0.1", 0), pages_of(scene, monitor)) as at:
         yield at.url
 
 

@@ -178,9 +178,9 @@ def test_an_old_look_is_said_to_be_old(browser: Browser) -> None:
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
-    """Four small files, one of data; no address of any other host in them."""
+    """Five small files, two of data; no address of any other host in them."""
     with shown(calm()) as url:
-        for path in ("/", "/page.css", "/page.js", "/chart.js", "/status.json"):
+        for path in ("/", "/page.css", "/page.js", "/chart.js", "/monitor.js", "/status.json", "/monitor.json"):
             answer = get(url + path)
             assert answer.status == 200
             found = set(re.findall(rb"https?://[^\s\"'`]+", answer.body))

@@ -93,8 +93,8 @@ def raw_uses(path: Path) -> Iterator[str]:
 
 
 def test_clock_and_randomness_are_passed_in() -> None:
-    """Archiver and replay do the same thing again when given the same clock, ids and randomness."""
-    folders = [*files("archiver", "replay", suffix=".py")]
+    """Archiver, replay and monitor do the same thing again when given the same clock, ids and randomness."""
+    folders = [*files("archiver", "replay", "monitor", suffix=".py")]
     found = [use for path in folders if name(path) not in ADAPTERS for use in raw_uses(path)]
     assert found == []
 

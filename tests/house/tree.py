@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 # The folders that hold production code. Each is headrace.<name>, never <name>.
-PARTS = ("schemas", "producer", "archiver", "replay", "local", "cli")
+PARTS = ("schemas", "producer", "archiver", "replay", "monitor", "local", "cli")
 OTHER_CODE = ("tests", "examples", "bench", "docker", "localstack")
 
 _SKIPPED = {"__pycache__", "build", "dist", "spark-warehouse"}

@@ -125,7 +125,7 @@ def test_an_unknown_type_is_a_usage_error() -> None:
     """Exit code 2, before anything is asked of Kafka."""
     result = run("pinn", "--kafka", NOBODY)
     assert result.exit_code == 2
-    assert "there is no event type pinn; there are audit, error, feed_load, follow, login, pin" in result.stderr
+    assert "there is no event type pinn; there are alert, audit, error, feed_load, follow, login, pin" in result.stderr
 
 
 @pytest.mark.parametrize("extra", [(), ("--create-topic", "1")])

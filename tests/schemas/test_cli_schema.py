@@ -29,7 +29,7 @@ def test_list(team: Path) -> None:
     ours = run("list")
     assert ours.exit_code == 0
     listed = [line.split()[0] for line in ours.output.splitlines()]
-    assert listed == ["audit", "error", "feed_load", "follow", "login", "pin"]
+    assert listed == ["alert", "audit", "error", "feed_load", "follow", "login", "pin"]
     assert Pin.FINGERPRINT.hex() in ours.output
     assert "0 released  key a         An order." in run("list", "--dir", team).output
 
@@ -47,7 +47,7 @@ def test_show_an_unknown_type() -> None:
     """Exit code 2, and the types that there are."""
     result = run("show", "pinn")
     assert result.exit_code == 2
-    assert "there is no event type pinn; there are audit, error, feed_load, follow, login, pin" in result.output
+    assert "there is no event type pinn; there are alert, audit, error, feed_load, follow, login, pin" in result.output
 
 
 def test_check(team: Path) -> None:

@@ -84,7 +84,7 @@ def test_two_texts_of_one_fingerprint_are_refused(tmp_path: Path) -> None:
 
 def test_builtin_types() -> None:
     """Our own catalog has the five types, and gives the text of each by fingerprint."""
-    assert builtin().types() == ["audit", "error", "feed_load", "follow", "login", "pin"]
+    assert builtin().types() == ["alert", "audit", "error", "feed_load", "follow", "login", "pin"]
     for fp, text in builtin().texts().items():
         assert fingerprint(json.loads(text)) == fp
     assert builtin() is builtin()
