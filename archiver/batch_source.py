@@ -54,13 +54,14 @@ class BatchSource(KafkaSource):
         clock: Clock,
         warn: Callable[[str], None],
         poll_bytes: int = POLL_BYTES,
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._columns = BatchColumns()
         self._called = False  # whether the group called the assignee in this poll
         context = tls_of(config)
         self._fetcher = Fetcher(
             str(config["bootstrap.servers"]),
-            lambda broker: BrokerConnection(broker, config, context=context),
+            lambda broker: BrokerConnection(broker, config, context=context, random_bytes=random_bytes),
             limits_of(config),
             monotonic=clock.monotonic,
             warn=self._passing,

@@ -6,7 +6,7 @@ is tried again here: a connection that fails is closed, and whoever uses it make
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .broker_login import log_in, protocol_of
@@ -27,6 +27,7 @@ from .oncall.kafka_python_settings import tls_context
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_BYTES_MAX = 1 << 30
+NONCE_BYTES = 16
 _FAMILIES = {"v4": socket.AF_INET, "v6": socket.AF_INET6}
 
 ConnectionTrouble = (OSError, ProtocolError, ValueError)
@@ -34,9 +35,19 @@ ConnectionTrouble = (OSError, ProtocolError, ValueError)
 
 
 class BrokerConnection:
-    """A connection to `broker`, made by the constructor, which raises ConnectionTrouble. `config`: librdkafka's."""
+    """A connection to `broker`, made by the constructor, which raises ConnectionTrouble. `config`: librdkafka's.
 
-    def __init__(self, broker: Broker, config: Mapping[str, Any], *, context: ssl.SSLContext | None) -> None:
+    `random_bytes(n)` gives n bytes that nobody can guess.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        config: Mapping[str, Any],
+        *,
+        context: ssl.SSLContext | None,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
         self.broker = broker
         self.waiting = False  # whether an answer is to come
         self._client = str(config.get("client.id", "headrace"))
@@ -49,7 +60,7 @@ class BrokerConnection:
             if context is not None:
                 self._socket = context.wrap_socket(self._socket, server_hostname=broker.host)
             self._refuse_other_versions(sasl=protocol_of(config).startswith("SASL"))
-            log_in(config, self.ask)
+            log_in(config, self.ask, random_bytes(NONCE_BYTES).hex())
         except BaseException:
             self._socket.close()
             raise

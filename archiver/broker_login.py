@@ -7,7 +7,6 @@ Sources: RFC 4616 (PLAIN), RFC 5802 and 7677 (SCRAM); https://kafka.apache.org/p
 import base64
 import hashlib
 import hmac
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,8 +47,11 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def log_in(config: Mapping[str, Any], ask: Ask) -> None:
-    """Authenticate, where the protocol has that. Raises ProtocolError with what the broker says."""
+def log_in(config: Mapping[str, Any], ask: Ask, nonce: str) -> None:
+    """Authenticate, where the protocol has that. Raises ProtocolError with what the broker says.
+
+    `nonce`: a text that nobody can guess, another each time.
+    """
     if not protocol_of(config).startswith("SASL"):
         return
     mechanism, user = mechanism_of(config), str(config.get("sasl.username", ""))
@@ -70,12 +72,11 @@ def log_in(config: Mapping[str, Any], ask: Ask) -> None:
     if mechanism == "PLAIN":
         say(f"\0{user}\0{password}".encode())
     else:
-        _scram(_HASHES[mechanism], user, password, say)
+        _scram(_HASHES[mechanism], user, password, say, nonce)
 
 
-def _scram(name: str, user: str, password: str, say: Callable[[bytes], bytes], nonce: str | None = None) -> None:
+def _scram(name: str, user: str, password: str, say: Callable[[bytes], bytes], nonce: str) -> None:
     """Run both rounds, and check that the broker knows the password, too."""
-    nonce = nonce or secrets.token_urlsafe(24)
     escaped = user.replace("=", "=3D").replace(",", "=2C")
     first = f"n={escaped},r={nonce}"
     challenge = say(f"n,,{first}".encode()).decode()

@@ -25,17 +25,24 @@ def make_source(
     *,
     clock: Clock,
     warn: Callable[[str], None],
+    random_bytes: Callable[[int], bytes],
     poll_bytes: int = POLL_BYTES,
 ) -> KafkaSource:
-    """Return what reads as `reading` (READINGS) says, or what reads messages where batches can't be had."""
-    reason = None if reading == "messages" else obstacle(config)
+    """Return what reads as `reading` (READINGS) says, or what reads messages where batches can't be had.
+
+    `random_bytes(n)` gives n bytes that nobody can guess, for logging in.
+    """
+    reason = None if reading == "messages" else obstacle(config, random_bytes)
     if reason is not None:
         warn(f"reading single messages, not record batches, which costs more: {reason}")
-    kind = KafkaSource if reading == "messages" or reason is not None else BatchSource
-    return kind(config, topics, assignee, clock=clock, warn=warn, poll_bytes=poll_bytes)
+    if reading == "messages" or reason is not None:
+        return KafkaSource(config, topics, assignee, clock=clock, warn=warn, poll_bytes=poll_bytes)
+    return BatchSource(
+        config, topics, assignee, clock=clock, warn=warn, poll_bytes=poll_bytes, random_bytes=random_bytes
+    )
 
 
-def obstacle(config: Mapping[str, Any]) -> str | None:
+def obstacle(config: Mapping[str, Any], random_bytes: Callable[[int], bytes]) -> str | None:
     """Return why batches cannot be fetched with these settings, by trying to connect; None where they can.
 
     A broker that does not answer is none: it is tried again.
@@ -46,7 +53,7 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         context = tls_of(config)
         for broker in brokers_of(str(config["bootstrap.servers"])):
             try:
-                BrokerConnection(broker, config, context=context).close()
+                BrokerConnection(broker, config, context=context, random_bytes=random_bytes).close()
             except (ssl.SSLError, ProtocolError, ValueError) as error:
                 return f"{broker.host}:{broker.port}: {error}"
             except OSError:

@@ -132,6 +132,7 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
             clock=clock,
             warn=lambda text: log.warning("%s", text),
             poll_bytes=budget.poll_bytes,
+            random_bytes=os.urandom,
         ),
         make_archive,
         clock=clock,

@@ -58,7 +58,7 @@ def test_plain_says_name_and_password() -> None:
 
     config = {"security.protocol": "sasl_ssl", "sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "pw"}
     with pytest.raises(ProtocolError, match="'u': nope") as told:
-        log_in(config, ask)
+        log_in(config, ask, NONCE)
     assert asked[1] == bytes32(b"\0u\0pw")
     assert "pw" not in str(told.value)
 

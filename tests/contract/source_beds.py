@@ -1,5 +1,6 @@
 """Two Kafkas to hold to one contract: the simulated one, and the real one of the test session."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -254,7 +255,13 @@ class RealBed:
         )
         made = Member(
             lambda member: make_source(
-                self._reading, config, [topic], member, clock=SystemClock(threading.Event()), warn=lambda _text: None
+                self._reading,
+                config,
+                [topic],
+                member,
+                clock=SystemClock(threading.Event()),
+                warn=lambda _text: None,
+                random_bytes=os.urandom,
             ),
             starts or {},
         )

@@ -3,6 +3,7 @@
 With many partitions the answers to assigning, looking up and seeking come in all orders; with one they hardly do.
 """
 
+import os
 from collections.abc import Collection, Mapping
 from threading import Event
 from uuid import uuid4
@@ -52,7 +53,9 @@ def written_topic(servers: Servers) -> str:
 def first_events(servers: Servers, topic: str, start: Start, reading: str) -> dict[int, SourceEvent]:
     """Return the first thing that a new source says of each partition."""
     config = consumer_config(servers.kafka, uuid4().hex, instance_id=None, queue_kb_max=10_000)
-    source = make_source(reading, config, [topic], From(start), clock=SystemClock(Event()), warn=print)
+    source = make_source(
+        reading, config, [topic], From(start), clock=SystemClock(Event()), warn=print, random_bytes=os.urandom
+    )
     told: dict[int, SourceEvent] = {}
 
     def all_told() -> bool:
