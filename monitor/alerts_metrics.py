@@ -74,16 +74,9 @@ MONITOR_METRICS: tuple[Metric[MonitorNumbers], ...] = (
     Metric(
         "headrace_monitor_records",
         "counter",
-        ("topic",),
-        "Records read",
+        ("topic", "came"),
+        "Records read: counted by a rule, or by none, as they are late, duplicate, malformed, early",
         lambda n: n.count("records"),
-    ),
-    Metric(
-        "headrace_monitor_uncounted",
-        "counter",
-        ("rule", "why"),
-        "Events that a rule did not count: late, duplicate, malformed, early, closed, groups",
-        lambda n: n.count("uncounted"),
     ),
     Metric(
         "headrace_monitor_notifications",

@@ -20,7 +20,6 @@ class _State:
     """All numbers. Keys are label values in the order of the metric's labels."""
 
     records: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    uncounted: dict[tuple[str, ...], float] = field(default_factory=dict)
     windows: Counter[tuple[str, ...]] = field(default_factory=Counter)
     told: Counter[tuple[str, ...]] = field(default_factory=Counter)
     silent: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -40,16 +39,11 @@ class MonitorNumbers:
         self._lock = threading.Lock()
         self._state = _State()
 
-    def records(self, topic: str, count: int) -> None:
-        """Note that so many more records of a topic were read."""
+    def records(self, topic: str, came: Mapping[str, int]) -> None:
+        """Note what became of more records of a topic: how many were counted, late and so on. A worker's OnRecords."""
         with self._lock:
-            self._state.records[topic,] += count
-
-    def uncounted(self, rule: str, totals: Mapping[str, int]) -> None:
-        """Note how many events a rule has not counted so far, by reason: what its evaluator says."""
-        with self._lock:
-            for why, total in totals.items():
-                self._state.uncounted[rule, why] = total
+            for what, count in came.items():
+                self._state.records[topic, what] += count
 
     def points(self, points: Sequence[WindowPoint]) -> None:
         """Note windows that were evaluated. Of a rule's newest windows the one with the largest value is shown."""
@@ -107,7 +101,7 @@ class MonitorNumbers:
 
     # What the metrics read.
 
-    def count(self, name: Literal["records", "uncounted", "windows", "told", "silent", "notified"]) -> Values:
+    def count(self, name: Literal["records", "windows", "told", "silent", "notified"]) -> Values:
         """Return a counter's values."""
         with self._lock:
             return dict(getattr(self._state, name))

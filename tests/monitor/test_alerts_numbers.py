@@ -55,12 +55,9 @@ def test_a_value_that_is_none_has_no_sample(value: float) -> None:
     assert found["headrace_monitor_expected"] == {("high", "r"): 2.0}
 
 
-def test_what_did_not_count() -> None:
-    """The evaluator's totals as they are; records add up."""
+def test_what_became_of_records() -> None:
+    """Each call adds to what was."""
     numbers = MonitorNumbers()
-    for total in (3, 5):
-        numbers.records("login", 100)
-        numbers.uncounted("r", {"late": total, "malformed": 1})
-    found = scraped(numbers)
-    assert found["headrace_monitor_records_total"] == {("login",): 200}
-    assert found["headrace_monitor_uncounted_total"] == {("r", "late"): 5, ("r", "malformed"): 1}
+    for late in (0, 3):
+        numbers.records("login", {"counted": 100, "late": late})
+    assert scraped(numbers)["headrace_monitor_records_total"] == {("counted", "login"): 200, ("late", "login"): 3}
