@@ -74,7 +74,7 @@ class BatchSource(KafkaSource):
 
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
         """Return what came, by whole record batches: the last one may be more than `max_records`."""
-        self._refuse_to_stay_out()
+        self._care.look()
         self._called = False
         deadline_s = self._clock.monotonic() + timeout_s
         while True:
