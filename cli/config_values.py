@@ -18,16 +18,22 @@ from headrace.producer.settings_file import SettingsFile
 from .configuration import VARIABLE, SettingOption
 from .kafka_settings import check_settings
 from .setting_table import TABLE
+from .setting_table_monitor import ALERTMANAGER_TOKEN, MONITOR_SECRETS, WEBHOOK_SECRET
 
 SECRET_VARIABLES = {
     "store.access_key_id": "AWS_ACCESS_KEY_ID",
     "store.secret_access_key": "AWS_SECRET_ACCESS_KEY",
     "store.session_token": "AWS_SESSION_TOKEN",
     "producer.pii_keys": "HEADRACE_PII_KEYS",
+    "monitor.webhook_secret": WEBHOOK_SECRET,
+    "monitor.alertmanager_token": ALERTMANAGER_TOKEN,
 }
 """Secrets that only a variable can hold: shown as there, when they are."""
-OTHER_VARIABLES = (VARIABLE, "HEADRACE_PII_KEYS", "HEADRACE_FAILPOINT")
+OTHER_VARIABLES = (VARIABLE, "HEADRACE_PII_KEYS", "HEADRACE_FAILPOINT", *MONITOR_SECRETS)
 _USER = re.compile(r"(?<=//)[^/@\s]+@")
+SECRET_PATHS = ("monitor.webhook",)
+"""Addresses whose path is often a secret: whoever knows it may post there."""
+_PATH = re.compile(r"(?<=[^:/])/.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Value:
         value = dict(self.value) if isinstance(self.value, Mapping) else self.value
         return {
             "setting": self.key,
-            "value": _plain_urls(value) if isinstance(value, str) else value,
+            "value": self._plain(value) if isinstance(value, str) else value,
             "kind": self.kind,
             "source": self.source,
             "variable": self.variable,
@@ -63,11 +69,11 @@ class Value:
             return ", ".join(f"{name} = {each}" for name, each in self.value.items())
         if isinstance(self.value, list | tuple):
             return ", ".join(self.value) or "-"
-        return _plain_urls(str(self.value))
+        return self._plain(str(self.value))
 
-
-def _plain_urls(text: str) -> str:
-    return _USER.sub(f"{REDACTED}@", text)
+    def _plain(self, text: str) -> str:
+        text = _USER.sub(f"{REDACTED}@", text)
+        return _PATH.sub(f"/{REDACTED}", text) if self.key in SECRET_PATHS else text
 
 
 def values(found: SettingsFile, problems: list[str], verb: "VerbLine | None" = None) -> Iterator[Value]:

@@ -21,6 +21,7 @@ from headrace.schemas.errors import SchemaError
 from headrace.schemas.folder import read_folder
 from headrace.schemas.safe_text import safe_line
 
+from .monitor_alerts import test_alert
 from .options import EXIT_WRONG, archive_option, fail
 from .servers import open_store, reported_errors
 
@@ -32,6 +33,8 @@ def command() -> None:
     docs/monitor.md says what rules can say. RULES is a file of them, or `ready`: those that headrace brings.
     """
 
+
+command.add_command(test_alert)
 
 rules_argument = click.argument("rules_path", metavar="RULES")
 prefix_option = click.option("--topic-prefix", default="", metavar="TEXT", help="What topics' names begin with.")

@@ -4,34 +4,19 @@ What one run is asked for (which topic, which dates, whether to delete) is no se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
+from headrace.archiver.default_names import DEFAULT_GROUP, READING, READINGS, SCHEMA_TOPIC
 from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.s3_settings import SSE_KINDS
 from headrace.producer.setting import Choice, Flag, Names, Number, Setting, Text
 from headrace.producer.setting_table import PRODUCER_SETTINGS
 
-from .address import address_of
+from .listen_at import ListenAt
+from .setting_table_monitor import ALERT_SETTINGS
 
 MEMORY_MIB_MIN = 96
 FLUSH_INTERVAL_S_MAX = 86_400.0
 _DEFAULT = Thresholds()
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAt(Text):
-    """Where to listen."""
-
-    shape: str = "HOST:PORT, or a port of 127.0.0.1"
-
-    def checked(self, value: Any) -> str:
-        """See Kind."""
-        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(text, str) or address_of(text) is None:
-            raise ValueError("must be HOST:PORT, such as 127.0.0.1:9477 or [::1]:9477")
-        return text
 
 
 def _seconds(key: str, about: str, default: float, flag: str, name: str, least: float | None = None) -> Setting:
@@ -165,6 +150,14 @@ _ARCHIVE = (
         default=256,
         flag=("--memory", "--memory-mib", "memory_mib"),
         metavar="MIB",
+    ),
+    Setting(
+        "archive.read",
+        Choice(READINGS),
+        "How Kafka is read: whole record batches, at a fraction of the CPU, or librdkafka's single messages. Where "
+        "batches cannot be had with the connection's settings, messages are read, and the log says why.",
+        default=READING,
+        flag=("--read", "reading"),
     ),
     Setting(
         "archive.seal",
@@ -320,5 +313,13 @@ _OTHERS = (
     ),
 )
 
-TABLE: tuple[Setting, ...] = (*PRODUCER_SETTINGS[:1], *_STORE, *_ARCHIVE, *_WATCHING, *PRODUCER_SETTINGS[1:], *_OTHERS)
+TABLE: tuple[Setting, ...] = (
+    *PRODUCER_SETTINGS[:1],
+    *_STORE,
+    *_ARCHIVE,
+    *_WATCHING,
+    *ALERT_SETTINGS,
+    *PRODUCER_SETTINGS[1:],
+    *_OTHERS,
+)
 SETTINGS: Mapping[str, Setting] = {each.key: each for each in TABLE}

@@ -3,6 +3,7 @@
 import functools
 import logging
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ import click
 from confluent_kafka import KafkaException
 
 from headrace.archiver.logged import configure
-from headrace.producer.environment import limits_from
+from headrace.producer.auditing import AuditSettings
+from headrace.producer.environment import audit_from, limits_from
 from headrace.producer.kafka_settings import IN_FLIGHT_RECORDS_MAX, connect, producer_config
 from headrace.producer.shipping_here import shipper_maker
 from headrace.producer.spool.resending import Resending
@@ -62,6 +64,9 @@ def command(
     on one folder; each process's events are delivered by one of them, in order. It may be killed at any moment: then
     some events come twice, with the same event_id, and none is lost.
 
+    With HEADRACE_AUDIT=1 it sends audit events that tell what became of the sessions that it delivers; they wait in
+    DIR/headrace-ship.
+
     Events older than HEADRACE_SPOOL_AGE_S_MAX (7 days) are dropped instead of sent. What changes is said on standard
     error, a line each. SIGTERM and Ctrl-C end it within the grace.
 
@@ -90,7 +95,11 @@ def command(
             say=say,
             clock_ns=time.time_ns,
             monotonic=time.monotonic,
+            audit=AuditSettings() if audit_from(environment()) else None,
+            host=socket.gethostname() or "unknown",
         )
+    except PermissionError as error:
+        fail(f"{error.filename or folder}: {error.strerror}; run it as a user who may write there", EXIT_USAGE)
     except OSError as error:
         fail(f"{folder}: {error.strerror or error}; give the folder that EventLog(spool=...) has", EXIT_USAGE)
     except ValueError as error:

@@ -11,6 +11,7 @@ from headrace.schemas.catalog import ALERT_TOPIC, builtin
 from headrace.schemas.frame import Decoder
 
 from .alerts_alertmanager import PATH, Alertmanager
+from .alerts_defaults import NOTIFY_AGE_S, STILL_EVERY_S
 from .alerts_event import Told
 from .alerts_http import Backoff, Endpoint, endpoint
 from .alerts_memory import AlertMemory, Noticed
@@ -23,8 +24,6 @@ from .alerts_topic import AlertTopic
 from .alerts_webhook import Webhook
 from .transition import Transition, WindowPoint
 
-STILL_EVERY_S = 3600.0
-NOTIFY_AGE_S = 900.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 30.0
 
@@ -80,13 +79,12 @@ class Alerts:
         monotonic: Callable[[], float],
         draw: Callable[[], float],
         trust: ssl.SSLContext | None = None,
-        numbers: MonitorNumbers | None = None,
     ) -> None:
         """Read what was told, and begin to tell. Raises AlertsUnusable, and OSError for a file that cannot be.
 
         `kafka`: librdkafka's settings with bootstrap.servers; `draw()`: a random number from 0 to 1.
         """
-        self.numbers = numbers or MonitorNumbers()
+        self.numbers = MonitorNumbers(lambda: now_us() - settings.expire_us)
         self._store: PointStore | None = None
         if settings.charts is not None:
             self._store = PointStore(settings.charts, self.numbers, now_us=now_us)

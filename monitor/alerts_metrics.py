@@ -32,7 +32,7 @@ MONITOR_METRICS: tuple[Metric[MonitorNumbers], ...] = (
         "headrace_monitor_firing",
         "gauge",
         ("rule", "severity"),
-        "Alerts that fire now, whoever told of them; 0 for a rule that told of one and has none",
+        "Alerts that fire now, whoever told of them, not long ago; 0 for a rule that told of one and has none",
         MonitorNumbers.firing_now,
     ),
     Metric(
@@ -74,9 +74,16 @@ MONITOR_METRICS: tuple[Metric[MonitorNumbers], ...] = (
     Metric(
         "headrace_monitor_records",
         "counter",
-        ("topic", "came"),
-        "Records read: counted, late, duplicate, malformed",
+        ("topic",),
+        "Records read",
         lambda n: n.count("records"),
+    ),
+    Metric(
+        "headrace_monitor_uncounted",
+        "counter",
+        ("rule", "why"),
+        "Events that a rule did not count: late, duplicate, malformed, early, closed, groups",
+        lambda n: n.count("uncounted"),
     ),
     Metric(
         "headrace_monitor_notifications",

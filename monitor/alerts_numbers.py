@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,8 +11,7 @@ from headrace.archiver.metric import Values
 from .alerts_event import Told
 from .transition import WindowPoint
 
-Came: tuple[str, ...] = ("counted", "late", "duplicate", "malformed")
-"""What became of a record: it counted, came after its windows were closed, was there before, or cannot be decoded."""
+FIRING_MAX = 100_000
 Notified = Literal["sent", "failed", "refused", "dropped"]
 """An attempt worked, failed and is made again, was refused for good; or there was no room to wait in."""
 
@@ -22,31 +21,37 @@ class _State:
     """All numbers. Keys are label values in the order of the metric's labels."""
 
     records: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    uncounted: dict[tuple[str, ...], float] = field(default_factory=dict)
     windows: Counter[tuple[str, ...]] = field(default_factory=Counter)
     told: Counter[tuple[str, ...]] = field(default_factory=Counter)
     silent: Counter[tuple[str, ...]] = field(default_factory=Counter)
     notified: Counter[tuple[str, ...]] = field(default_factory=Counter)
     lost_points: int = 0
     newest: dict[str, WindowPoint] = field(default_factory=dict)
-    firing: dict[str, tuple[str, str]] = field(default_factory=dict)  # rule and severity by fingerprint
+    firing: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # rule, severity, when told; by fingerprint
     rules: dict[str, str] = field(default_factory=dict)  # severity by rule, of those that told something
     waiting: dict[str, int] = field(default_factory=dict)
     up: dict[str, bool] = field(default_factory=dict)
 
 
 class MonitorNumbers:
-    """The numbers of one monitor process. Thread-safe."""
+    """The numbers of one monitor process. Thread-safe. `told_since_us()`: what was told last before is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, told_since_us: Callable[[], int] = lambda: 0) -> None:
+        self._told_since_us = told_since_us
         self._lock = threading.Lock()
         self._state = _State()
 
-    def records(self, topic: str, came: str, count: int = 1) -> None:
-        """Note what became of records of a topic: one of `Came`. Raises ValueError for another word."""
-        if came not in Came:
-            raise ValueError(f"a record {came!r} is unknown here; there are {', '.join(Came)}")
+    def records(self, topic: str, count: int) -> None:
+        """Note that so many more records of a topic were read."""
         with self._lock:
-            self._state.records[topic, came] += count
+            self._state.records[topic,] += count
+
+    def uncounted(self, rule: str, totals: Mapping[str, int]) -> None:
+        """Note how many events a rule has not counted so far, by reason: what its evaluator says."""
+        with self._lock:
+            for why, total in totals.items():
+                self._state.uncounted[rule, why] = total
 
     def points(self, points: Sequence[WindowPoint]) -> None:
         """Note windows that were evaluated. Of a rule's newest windows the one with the largest value is shown."""
@@ -100,11 +105,13 @@ class MonitorNumbers:
         if found.state == "resolved":
             self._state.firing.pop(told.fingerprint, None)
         else:
-            self._state.firing[told.fingerprint] = (found.rule, found.severity)
+            self._state.firing[told.fingerprint] = (found.rule, found.severity, found.at_us)
+            while len(self._state.firing) > FIRING_MAX:
+                del self._state.firing[next(iter(self._state.firing))]
 
     # What the metrics read.
 
-    def count(self, name: Literal["records", "windows", "told", "silent", "notified"]) -> Values:
+    def count(self, name: Literal["records", "uncounted", "windows", "told", "silent", "notified"]) -> Values:
         """Return a counter's values."""
         with self._lock:
             return dict(getattr(self._state, name))
@@ -113,8 +120,9 @@ class MonitorNumbers:
         """Return how many alerts fire, by rule and severity; 0 for a rule that told something and does not."""
         with self._lock:
             found: dict[tuple[str, ...], float] = dict.fromkeys(self._state.rules.items(), 0.0)
-            for each in self._state.firing.values():
-                found[each] = found.get(each, 0.0) + 1
+            since_us = self._told_since_us()
+            for rule, severity, told_us in self._state.firing.values():
+                found[rule, severity] = found.get((rule, severity), 0.0) + (told_us >= since_us)
             return found
 
     def newest(self) -> Mapping[str, WindowPoint]:

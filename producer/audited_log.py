@@ -4,6 +4,7 @@ The audit events are queued like all others, and are in none of the counts that 
 """
 
 import functools
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from .process_log import ProcessLog
 from .queues import MemoryQueue, Queue
 from .record import Record
 from .spool.keeper import Keeper
+from .spool.separate_queue import SeparateQueue
 
 
 def process_log(audit: AuditSettings | None, queue: Queue, make_shipper: Callable[..., Any], **more: Any) -> ProcessLog:
@@ -38,6 +40,7 @@ class AuditedLog(ProcessLog):
         self._ledger = Ledger()
         self._counted = counted
         self._audits = 0
+        self._audits_at: deque[int] = deque()  # where another process ships: the positions of those that wait
         # Where another process ships, nothing is read here, and the keeper wants the queue itself.
         read = more["queue"] if make_shipper is Keeper else counted.as_queue()
         super().__init__(make_sender=functools.partial(make_shipper, read), **more)
@@ -48,7 +51,7 @@ class AuditedLog(ProcessLog):
             durability=lambda: self.queue.durability,
             numbers=lambda: dict(self.seqs),
             elsewhere=self._elsewhere,
-            drained=lambda: self.counts().queued == 0,
+            drained=self._drained,
             ledger=self._ledger,
             counted=counted,
             put=self.put_audit,
@@ -89,10 +92,21 @@ class AuditedLog(ProcessLog):
 
     def counts(self) -> Counts:
         """Return the counts as they are now, of the app's events only."""
-        found, acked = super().counts(), self._counted.acked.get(AUDIT_TOPIC, 0)
-        waiting = max(self._audits - acked, 0)
+        found = super().counts()
+        if isinstance(self.queue, SeparateQueue):
+            done = self.queue.lowest_unacked()
+            waiting = sum(position >= done for position in list(self._audits_at))
+            acked = self._audits - waiting
+        else:
+            acked = self._counted.acked.get(AUDIT_TOPIC, 0)
+            waiting = max(self._audits - acked, 0)
         delivered = min(max(found.acked - acked, 0), found.accepted)
         return replace(found, acked=delivered, queued=max(found.queued - waiting, 0))
+
+    def _drained(self) -> bool:
+        if isinstance(self.queue, SeparateQueue):
+            return self.queue.depth()[0] == 0  # as far as the cursor tells of what another process delivers
+        return self.counts().queued == 0
 
     def _queue_own(self, event: Event) -> bool:
         if self._let_go:
@@ -102,9 +116,15 @@ class AuditedLog(ProcessLog):
         value = event.kafka_value(self.envelope, self._ids.next(now_us // 1000), seq, now_us, None)
         key = event.kafka_key(self.envelope.service)
         record = Record(AUDIT_TOPIC, key, value, now_us // 1000, seq, event.SCHEMA, event.TYPE)
-        if not self.queue.append(record, force=True):
+        queue = self.queue
+        position = queue.appended if isinstance(queue, SeparateQueue) else -1
+        if not queue.append(record, force=True):
             return False
         self._audits += 1
+        if isinstance(queue, SeparateQueue):
+            self._audits_at.append(position)
+            while self._audits_at[0] < queue.lowest_unacked():
+                self._audits_at.popleft()
         if not self._started:
             self._start()
         if self.shipper.idle:

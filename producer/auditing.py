@@ -1,10 +1,11 @@
-"""Audit events: what a process tells of its own session's numbers, topic by topic, and of those that it adopted.
+"""Audit events: what a process tells of its own session's numbers, topic by topic.
 
 They go into the process's own queue like any event, to a topic of their own. They are in none of the counts that they
-tell of, and are told of by none: a session that does nothing sends none.
+tell of, and are told of by none: a session that does nothing sends none. What is told of a dead process's session, or
+by who delivers for a living one: spool/folder_books.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -45,6 +46,10 @@ class Account:
     dropped: Mapping[str, int]
     ranges: tuple[Lost, ...] = ()
 
+    def telling(self, ranges: Sequence[Lost]) -> "Account":
+        """Return it with ranges."""
+        return replace(self, ranges=tuple(ranges))
+
 
 class Auditor:
     """One process's own audit. report() is a sink of the reporter; close() is the last account."""
@@ -65,7 +70,7 @@ class Auditor:
         monotonic: Callable[[], float],
     ) -> None:
         """`numbers()`: the last number of each topic; `elsewhere()`: what was lost of no known number, by reason;
-        `drained()`: whether nothing waits."""
+        `drained()`: whether nothing of any topic waits."""
         self._settings = settings
         self._session_id = session_id
         self._durability = durability
@@ -109,7 +114,8 @@ class Auditor:
                     break
                 if drained:
                     account = replace(account, waiting=0)
-                if not self._put(self._event(topic, account, elsewhere, seconds, closed=drained)):
+                closed = ended and account.waiting == 0
+                if not self._put(self._event(topic, account, elsewhere, seconds, closed=closed)):
                     self._ledger.put_back(topic, ranges)
                     break
                 self._told[topic] = self._account(topic, last_seq, [])
@@ -142,48 +148,6 @@ class Auditor:
             elsewhere=elsewhere,
             seconds=seconds,
         )
-
-
-def adopted(
-    session_id: bytes, counted: CountedQueue, ledger: Ledger, *, drained: bool, torn_tails: int, since_us: int
-) -> Iterator[Audit]:
-    """Yield what an adopter tells of a dead process's session."""
-    elsewhere = {
-        reason: count - sum(counts.get(reason, 0) for counts in ledger.counts.values())
-        for reason, count in counted.losses.items()
-    }
-    elsewhere = {reason: count for reason, count in elsewhere.items() if count > 0}
-    if torn_tails:
-        elsewhere["torn"] = torn_tails
-    for topic, last_seq in sorted(counted.last_seqs.items()):
-        if topic == AUDIT_TOPIC:
-            continue
-        waiting = sum(each[0] == topic for each in counted.waiting.values())
-        ranges = ledger.take(topic, RANGES_MAX)
-        while True:
-            account = Account(
-                last_seq,
-                counted.seen.get(topic, 0),
-                counted.acked.get(topic, 0),
-                waiting,
-                ledger.counts.get(topic, {}),
-                tuple(ranges),
-            )
-            yield audit_event(
-                session_id,
-                topic,
-                account,
-                reporter="ADOPTER",
-                closed=drained,
-                durability="DISK",
-                since_us=since_us,
-                first_seq=0,
-                elsewhere=elsewhere,
-                seconds=float("inf"),
-            )
-            ranges = ledger.take(topic, RANGES_MAX)
-            if not ranges:
-                break
 
 
 def audit_event(

@@ -59,12 +59,17 @@ def settings_from(env: Mapping[str, str], kafka: Mapping[str, Deferred] | None =
         "spool": env.get("HEADRACE_SPOOL") or None,
         "spool_limits": limits_from(env),
         "ship": _SHIP[ship],
-        "audit": env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes"),
+        "audit": audit_from(env),
         "statsd": StatsD(env["HEADRACE_STATSD"]) if env.get("HEADRACE_STATSD") else None,
     }
     if kafka_config := kafka_settings_from(env, kafka):
         settings["kafka_config"] = kafka_config
     return settings
+
+
+def audit_from(env: Mapping[str, str]) -> bool:
+    """Return whether HEADRACE_AUDIT asks for audit events."""
+    return env.get("HEADRACE_AUDIT", "").lower() in ("1", "true", "yes")
 
 
 def limits_from(env: Mapping[str, str]) -> SpoolLimits:

@@ -23,7 +23,7 @@ from .reader import unknown_topic
 Spooled = Mapping[bytes, Intervals]
 Reach = Callable[[LogState], float]
 # Whoever saw a number end says why; what was only concluded from a hole in the spool comes last.
-_CONCLUDED = ("refused", "expired", "undelivered", "unreadable", "damaged", "not_accepted")
+_CONCLUDED = ("refused", "expired", "undelivered", "unreadable", "damaged", "torn", "not_accepted")
 _RANKS = {reason: rank for rank, reason in enumerate(_CONCLUDED, start=1)}
 
 
@@ -108,7 +108,8 @@ def reconcile(session: bytes, rows: SessionRows, account: Account | None, spoole
         uncertain[reason] = take(missing.lowest_part(count))
         dropped[reason] = dropped.get(reason, NOTHING) | uncertain[reason]
     if account.torn_after is not None:
-        uncertain["torn"] = dropped["torn"] = take(Intervals.of([(account.torn_after + 1, emitted + 1)]))
+        uncertain["torn"] = take(Intervals.of([(account.torn_after + 1, emitted + 1)]))
+        dropped["torn"] = dropped.get("torn", NOTHING) | uncertain["torn"]
     own = account.own
     named = own or next(iter(account.newest.values()))
     return SessionAudit(

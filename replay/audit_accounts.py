@@ -1,7 +1,9 @@
 """What sessions, and those who adopted their spools, said became of their numbers: the archived audit events, added up.
 
-A report tells of one session in one topic. Its counts are of all the session's life, so that the newest report of each
-reporter is enough; its lists of lost numbers hold what was found since the one before, so all of them count.
+A report tells of one session in one topic. Its counts are of all that its reporter ever told of, so that the newest
+report of each is enough; its lists of lost numbers hold what was found since the one before, so all of them count. A
+reporter that is killed before it could cross out what it told leaves that to the next one, which tells of it again:
+numbers are a set, and counts are compared with what the same reporter named.
 """
 
 from collections.abc import Iterable
@@ -18,6 +20,9 @@ _COLUMNS = (
     "service", "host", "session_id", "seq", "about_session", "reporter", "closed", "durability", "last_seq", "acked",
     "waiting", "dropped", "lost_from", "lost_to", "lost_reason", "dropped_elsewhere", "_timestamp",
 )  # fmt: skip
+
+Lost = dict[tuple[bytes, bytes, str], list[tuple[int, int]]]
+"""Numbers that will never arrive, by session, reporter and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Account:
     settled: dict[bytes, Report] = field(default_factory=dict)
     listed: dict[str, Intervals] = field(default_factory=dict)
     """The numbers that will never arrive, by reason."""
+    named: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    """How many of them each reporter named, by reason."""
 
     @property
     def own(self) -> Report | None:
@@ -73,9 +80,18 @@ class Account:
 
     @property
     def waiting(self) -> int:
-        """How many numbers may not have been delivered, by the last report within the reach."""
+        """How many numbers may not have been delivered, by the last reports within the reach."""
+        if self.adopted:
+            return 0
         own = next((report for report in self.settled.values() if report.own), None)
-        return 0 if self.adopted or own is None else own.waiting
+        # Who delivers for the session knows more: all that it read is delivered but what it says waits.
+        reader = max(
+            (each for each in self.settled.values() if not each.own), key=lambda each: each.at_ms, default=None
+        )
+        if reader is None:
+            return 0 if own is None else own.waiting
+        behind = max(self.settled_seq - reader.last_seq, 0) + reader.waiting
+        return behind if own is None else min(own.waiting, behind)
 
     @property
     def torn_after(self) -> int | None:
@@ -86,20 +102,21 @@ class Account:
     def unlisted(self) -> dict[str, int]:
         """How many numbers are lost by reason that no list names."""
         found: dict[str, int] = {}
-        for report in self.newest.values():
+        for reporter, report in self.newest.items():
             for reason, count in report.dropped.items():
-                found[reason] = found.get(reason, 0) + count
-        found = {reason: count - len(self.listed.get(reason, NOTHING)) for reason, count in found.items()}
-        for report in self.newest.values():
-            for reason in ("damaged", "unreadable", "expired"):
-                found[reason] = found.get(reason, 0) + report.elsewhere.get(reason, 0)
+                found[reason] = found.get(reason, 0) + max(count - self.named.get((reporter, reason), 0), 0)
+        for reason in ("damaged", "unreadable", "expired"):
+            own = sum(report.elsewhere.get(reason, 0) for report in self.newest.values() if report.own)
+            # Who goes on with a dead process's folder goes on with its books too.
+            others = (report.elsewhere.get(reason, 0) for report in self.newest.values() if not report.own)
+            found[reason] = found.get(reason, 0) + own + max(others, default=0)
         return {reason: count for reason, count in found.items() if count > 0}
 
 
 def read_accounts(tables: Iterable[pa.Table], topic: str, reach_ms: float) -> dict[bytes, Account]:
     """Add up the audit events about one topic: by session. `reach_ms`: how far the topic's archive reaches."""
     accounts: dict[bytes, Account] = {}
-    lost: dict[tuple[bytes, str], list[tuple[int, int]]] = {}
+    lost: Lost = {}
     for table in tables:
         if "about_topic" not in table.column_names:
             continue
@@ -107,8 +124,10 @@ def read_accounts(tables: Iterable[pa.Table], topic: str, reach_ms: float) -> di
         if own.num_rows:
             _take_newest(accounts, own, reach_ms)
             _take_lists(lost, own.filter(pc.greater(pc.list_value_length(own.column("lost_from")), 0)))
-    for (session, reason), ranges in lost.items():
-        accounts[session].listed[reason] = Intervals.of(ranges)
+    for (session, reporter, reason), ranges in lost.items():
+        account, numbers = accounts[session], Intervals.of(ranges)
+        account.named[reporter, reason] = len(numbers)
+        account.listed[reason] = account.listed.get(reason, NOTHING) | numbers
     return accounts
 
 
@@ -155,7 +174,7 @@ def _report(row: dict[str, Any]) -> Report:
     )
 
 
-def _take_lists(lost: dict[tuple[bytes, str], list[tuple[int, int]]], table: pa.Table) -> None:
-    for row in table.select(["about_session", "lost_from", "lost_to", "lost_reason"]).to_pylist():
+def _take_lists(lost: Lost, table: pa.Table) -> None:
+    for row in table.select(["about_session", "session_id", "lost_from", "lost_to", "lost_reason"]).to_pylist():
         for first, last, reason in zip(row["lost_from"], row["lost_to"], row["lost_reason"], strict=True):
-            lost.setdefault((row["about_session"], reason), []).append((first, last + 1))
+            lost.setdefault((row["about_session"], row["session_id"], reason), []).append((first, last + 1))

@@ -1,9 +1,11 @@
 """What tests read back of a topic: decoded events by partition, in order, with a consumer of their own."""
 
+import faulthandler
 import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from headrace.schemas.catalog import builtin
@@ -43,9 +45,11 @@ def check_order(found: dict[int, list[dict[str, Any]]]) -> None:
             assert first == sorted(first)
 
 
-def until(true: Callable[[], bool], timeout_s: float = 180) -> None:
-    """Wait for a condition, with a deadline."""
+def until(true: Callable[[], bool], timeout_s: float = 180, told: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; one that does not come about fails with what `told` says, and what each thread was at."""
     deadline = time.monotonic() + timeout_s
     while not true():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            faulthandler.dump_traceback()
+            pytest.fail(f"not within {timeout_s} s; {told()}")
         time.sleep(0.02)

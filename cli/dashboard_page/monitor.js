@@ -83,7 +83,7 @@ function rulePicture(name, series) {
 
 function ruleCard(rule, series, atMs) {
   const name = series.group ? `${rule.rule}: ${series.group}` : rule.rule;
-  const chip = series.firing ? el("span", { class: `chip ${rule.severity === "critical" ? "critical" : "warning"}` }, `firing, ${rule.severity}`)
+  const chip = series.firing ? el("span", { class: `chip ${["critical", "page"].includes(rule.severity) ? "critical" : "warning"}` }, `firing, ${rule.severity}`)
     : el("span", { class: "chip caught-up" }, "quiet");
   const told = series.marks.filter((each) => each[1] === "firing").pop();
   const why = series.firing && told ? el("p", { class: "told" }, `${told[2]} (${spoken((atMs - told[0]) / 1000)} ago)`) : null;

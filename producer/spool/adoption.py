@@ -13,13 +13,12 @@ from typing import Protocol
 
 from headrace.schemas.events import Audit
 
-from ..auditing import adopted
-from ..counted_queue import CountedQueue
-from ..ledger import Ledger
+from ..auditing import AuditSettings
 from ..letter import Letter
 from ..queues import Queue
 from ..sender import Sender
 from . import ownership
+from .folder_books import FolderBooks
 from .limits import SpoolLimits
 from .orphan_queue import OrphanQueue
 from .ownership import Owned
@@ -60,7 +59,7 @@ class Adopter:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._shipper: DoneSender | None = None
         self._refused = 0
-        self._counted: CountedQueue | None = None
+        self._books: FolderBooks | None = None
         self.tell: Callable[[Audit], bool] | None = None
         """Takes audit events about the sessions whose folders were adopted; None: nobody wants them."""
         self._passed_over: set[Path] = set()
@@ -117,40 +116,32 @@ class Adopter:
 
     def _deliver(self, owned: Owned) -> bool:
         queue = OrphanQueue(owned, limits=self._limits, clock_ns=self._clock_ns, monotonic=self._monotonic)
-        self._refused = 0
-        ledger, began_us = Ledger(), self._clock_ns() // 1000
-        self._counted = None
+        self._refused, self._books = 0, None
         if self.tell is not None:
-            before, first = queue.numbers_before(), queue.next_position
-            self._counted = CountedQueue(queue, ledger.add, before=before, next_position=first)
+            self._books = FolderBooks(
+                queue, self.tell, settings=AuditSettings(), clock_ns=self._clock_ns, monotonic=self._monotonic
+            )
         if not queue.drained:
-            reading = queue if self._counted is None else self._counted.as_queue()
+            reading = queue if self._books is None else self._books.counted.as_queue()
             shipper = self._make_shipper(reading, self._count_refused)
             self._shipper = shipper
             if not self._stop:
-                shipper.run(lambda: queue.drained)
+                shipper.run(lambda: self._done(queue))
             self._shipper = None
             self.delivered += shipper.acked
             for reason, count in (*queue.losses.items(), ("refused", self._refused)):
                 if count:
                     self.losses[reason] = self.losses.get(reason, 0) + count
-        finished = queue.drained
-        if self._counted is not None and self.tell is not None:
-            told = adopted(
-                bytes.fromhex(owned.path.name.rpartition("-")[2]),
-                self._counted,
-                ledger,
-                drained=finished,
-                torn_tails=queue.torn_tails,
-                since_us=began_us,
-            )
-            for event in told:
-                self.tell(event)
         queue.close()
-        self.folders += finished
-        return finished
+        self.folders += queue.removed
+        return queue.removed
+
+    def _done(self, queue: OrphanQueue) -> bool:
+        if self._books is not None:
+            self._books.report()
+        return queue.drained
 
     def _count_refused(self, letter: Letter) -> None:
         self._refused += 1
-        if self._counted is not None and letter.record is not None:
-            self._counted.refuse(letter.record)
+        if self._books is not None:
+            self._books.refuse(letter.record)

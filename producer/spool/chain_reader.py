@@ -21,6 +21,7 @@ from .segment_format import (
     SCHEMA,
     Stored,
     appended_ms_of,
+    events_begun,
     find_good,
     is_blank,
     parse_at,
@@ -79,7 +80,7 @@ class ChainReader:
         self.done_bytes = 0
         self.losses: dict[str, int] = {}
         self.holes = 0
-        self.torn_tails = 0
+        self.torn_ends: list[list[tuple[str, int]] | None] = []  # what they hold: see events_begun()
         self.on_expired: Callable[[int, str, int], None] | None = None
 
     def read(self, records_max: int) -> list[tuple[int, Record]]:
@@ -276,7 +277,7 @@ class ChainReader:
         if good is None or stored is None:
             if not is_blank(data, at):
                 if segment.after is None and after < 0:
-                    self.torn_tails += 1
+                    self.torn_ends.append(events_begun(data, at, low))
                 else:
                     self.holes += 1
             self._expect(after)

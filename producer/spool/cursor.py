@@ -53,8 +53,10 @@ def start_of(chain: list[Segment], cursor: Cursor | None) -> Start:
     if cursor is None or cursor.number > chain[-1].number:
         return Start(first, HEADER_BYTES, first.first_position)
     for segment in chain:
-        if segment.number == cursor.number and _leads_somewhere(segment, cursor):
-            return Start(segment, cursor.offset, cursor.position)
+        if segment.number == cursor.number:
+            if _leads_somewhere(segment, cursor):
+                return Start(segment, cursor.offset, cursor.position)
+            break  # damaged there: what stands behind it in this segment is not done
         if segment.number > cursor.number:
             # Its segment is gone: what it held is done, unless somebody removed it, and then the jump is counted.
             return Start(segment, HEADER_BYTES, cursor.position)

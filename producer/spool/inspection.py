@@ -92,5 +92,5 @@ def _read(found: Folder, path: Path, now_ms: int) -> None:
             reader.ack(position)
         found.waiting += len(batch)
     found.age_s = None if oldest_ms is None else max((now_ms - oldest_ms) / 1000, 0.0)
-    found.holes, found.torn_tails = reader.holes, reader.torn_tails
+    found.holes, found.torn_tails = reader.holes, len(reader.torn_ends)
     found.damaged = sum(reader.losses.values())

@@ -146,3 +146,25 @@ def find_good(data: bytes, at: int, seed: int, position_min: int) -> int | None:
 def is_blank(data: bytes, at: int) -> bool:
     """Tell whether nothing was ever written from `at` on: allocated bytes are zeros."""
     return data.count(0, at) == len(data) - at
+
+
+def events_begun(data: bytes, at: int, position: int) -> list[tuple[str, int]] | None:
+    """Return topic and number of the events that were begun from `at` on, by the heads of their damaged records.
+
+    `position`: the first one's. None when the heads don't account for all bytes that were written. A process that is
+    killed leaves at most one record like that; a damaged disk may leave several.
+    """
+    end, found = len(data.rstrip(b"\0")), list[tuple[str, int]]()
+    while at < end:
+        if at + FRAME_BYTES > len(data):
+            return None
+        marker, _, length, key_bytes, topic_bytes, kind, zero, place, _, seq, _ = _FRAME.unpack_from(data, at)
+        key_at = at + FRAME_BYTES + topic_bytes
+        fits = key_at + max(key_bytes, 0) <= at + length <= len(data)
+        if marker != MARKER or zero or kind not in (EVENT, SCHEMA) or place != position or key_bytes < -1 or not fits:
+            return None
+        if kind == EVENT:
+            found.append((data[at + FRAME_BYTES : key_at].decode("utf-8", "replace"), seq))
+            position += 1
+        at += length
+    return found

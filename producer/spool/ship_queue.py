@@ -7,13 +7,16 @@ the others: it is let go for a while, or read only so far ahead.
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote
 
-from ..forecast import Level
 from ..letter import Letter
 from ..record import Record
 from . import ownership
+from .folder_books import FolderBooks
 from .limits import SpoolLimits
+from .ship_audit import ShipAudit
+from .shrinking import Shrinking
 from .tail_queue import TailQueue, take
 
 _TEND_S = 0.5
@@ -24,11 +27,8 @@ _WAITING_BYTES_MAX = 96 << 20
 Place = tuple[TailQueue, int]  # a folder, and the position in it
 
 
-class ShipQueue:
+class ShipQueue(Shrinking):
     """A Queue over a whole spool. Everything is called by one thread."""
-
-    durability = "disk"
-    refusal = "ship"
 
     def __init__(
         self,
@@ -38,8 +38,13 @@ class ShipQueue:
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float],
         on_change: Callable[[str], None],
+        audit: ShipAudit | None = None,
     ) -> None:
         """`on_change` takes one line for each folder that is taken, ended, delivered, or given up for a while."""
+        self._audit = audit
+        self._books: dict[TailQueue, FolderBooks] = {}
+        self._audits: set[TailQueue] = set()  # folders that hold ship processes' audit events: in no count
+        self._untold: set[Path] = set()  # folders that are delivered, and whose account could not be queued
         self._spool = spool
         self._limits = limits
         self._clock_ns = clock_ns
@@ -66,24 +71,15 @@ class ShipQueue:
 
     # --- what the shipper calls ---
 
-    def append(self, record: Record, *, force: bool = False) -> bool:  # noqa: ARG002 - the contract's
-        """Refuse: a ship process emits nothing."""
-        return False
-
-    def put_aside(self, letter: Letter) -> None:
-        """Do nothing: a ship process emits nothing."""
-
     def refused(self, position: int, letter: Letter) -> None:
         """Keep a record that Kafka refused as a dead letter, beside its folder."""
         place = self._places.get(position)
         if place is not None:
             (tail, inner), _ = place
             tail.refused(inner, letter)
+            if tail in self._books:
+                self._books[tail].refuse(letter.record)
             self.delivered -= 1  # ack() follows
-
-    def full(self, event_type: str = "") -> bool:  # noqa: ARG002 - the contract's
-        """Tell that append() refuses."""
-        return True
 
     def read(self, records_max: int) -> list[tuple[int, Record]]:
         """Return the next records of the folders in turn: those that were read before first."""
@@ -105,7 +101,7 @@ class ShipQueue:
         tail, inner = self._forget(position)
         if tail is not None:
             tail.ack(inner)
-            self.delivered += 1
+            self.delivered += tail not in self._audits
 
     def ack_all(self, positions: Iterable[int]) -> None:
         """Forget many records that were read."""
@@ -130,13 +126,6 @@ class ShipQueue:
         """Return when what waits longest, of what was read, was appended."""
         return min((oldest for tail in self._tails if (oldest := tail.oldest_ms()) is not None), default=None)
 
-    def levels(self, now_ms: int) -> list[Level]:  # noqa: ARG002 - the contract's
-        """Return nothing: it only shrinks."""
-        return []
-
-    def usage(self) -> None:
-        """Return None: the apps' own queues tell."""
-
     @property
     def reading(self) -> int:
         """How many folders are delivered now."""
@@ -159,13 +148,17 @@ class ShipQueue:
         for tail in list(self._tails):
             if not tail.alive and tail in self._living:
                 self._living.discard(tail)
-                self._on_change(f"{self._name(tail.folder)}: its process ended")
+                self._say(tail, "its process ended")
             if tail.gone:
                 self._give_up(tail, "was removed by somebody else: what was in it cannot be delivered", again=True)
             elif tail.drained:
                 self._finish(tail)
             else:
                 self._guarded(tail, tail.tend)
+                if tail in self._books:
+                    self._guarded(tail, self._books[tail].report)
+        if self._audit is not None:
+            self._audit.tend()
         self._scan(now)
         self._scanned = True
 
@@ -173,13 +166,19 @@ class ShipQueue:
         """Write all cursors and let go of the folders."""
         while self._tails:
             self._let_go(self._tails[0])
+        if self._audit is not None:
+            self._audit.close()
 
     # --- for whoever runs it ---
 
     @property
     def empty(self) -> bool:
         """Whether all that was there at the last look is delivered."""
-        return self._scanned and not self._places and all(each.caught_up or each.drained for each in self._tails)
+        if not self._scanned or self._places or not all(each.caught_up or each.drained for each in self._tails):
+            return False
+        # What is to be told of is told when a folder is finished, and delivered after that.
+        told = self._audit is None or (self._audit.waiting == 0 and not any(each.drained for each in self._books))
+        return told and not self._untold
 
     # --- inside ---
 
@@ -223,8 +222,8 @@ class ShipQueue:
         """Take the folders that nobody else delivers."""
         for service in self._services():
             for folder in ownership.processes(service):
-                if len(self._tails) >= _FOLDERS_MAX:
-                    return
+                if len(self._tails) >= _FOLDERS_MAX and not (self._audit and self._audit.is_own(folder)):
+                    break
                 if folder not in self._known and now >= self._not_before.get(folder, now):
                     self._take(folder)
             ownership.sweep(service, self._clock_ns() / 1e9)
@@ -250,17 +249,35 @@ class ShipQueue:
             tail = TailQueue(
                 owned, alive=alive, limits=self._limits, clock_ns=self._clock_ns, monotonic=self._monotonic
             )
+            tail = self._audited(tail)
         except (OSError, ValueError) as error:
             owned.release()
             self._put_off(folder, str(error))
             return
-        self._problems.pop(folder, None)
         self._known[folder] = tail
         self._bytes[tail] = 0
         self._tails.append(tail)
         if alive:
             self._living.add(tail)
-        self._on_change(f"{self._name(folder)}: shipping, its process {'lives' if alive else 'is dead'}")
+        if folder not in self._untold:
+            self._problems.pop(folder, None)
+            self._say(tail, f"shipping, its process {'lives' if alive else 'is dead'}")
+
+    def _audited(self, tail: TailQueue) -> TailQueue:
+        """Return the folder's queue as it is to be read: with books where its session is told of."""
+        if self._audit is None:
+            return tail
+        books = self._audit.books(tail)
+        if books is None:
+            self._audits.add(tail)
+            return tail
+        counted = cast("TailQueue", books.counted)
+        self._books[counted] = books
+        return counted
+
+    def _say(self, tail: TailQueue, what: str) -> None:
+        if tail not in self._audits:
+            self._on_change(f"{_name(tail.folder)}: {what}")
 
     def _guarded(self, tail: TailQueue, step: Callable[[], object]) -> bool:
         try:
@@ -274,22 +291,28 @@ class ShipQueue:
         folder = tail.folder
         self._let_go(tail)
         if again:
-            self._on_change(f"{self._name(folder)}: {why}")
+            self._on_change(f"{_name(folder)}: {why}")
         else:
             self._put_off(folder, why)
 
-    def _put_off(self, folder: Path, why: str) -> None:
+    def _put_off(self, folder: Path, why: str, what: str = "cannot be read") -> None:
         self._not_before[folder] = self._monotonic() + _AGAIN_S
         if self._problems.get(folder) != why:
             self._problems[folder] = why
-            self._on_change(f"{self._name(folder)}: cannot be read, trying again every {_AGAIN_S:g} s: {why}")
+            self._on_change(f"{_name(folder)}: {what}, trying again every {_AGAIN_S:g} s: {why}")
 
     def _finish(self, tail: TailQueue) -> None:
         self._let_go(tail)
-        self.folders += 1
+        if not tail.removed:
+            self._untold.add(tail.folder)
+            self._put_off(tail.folder, "no room for it, or no right to write it", "its account cannot be queued")
+            return
+        self._untold.discard(tail.folder)
+        self.folders += tail not in self._audits
         lost = "".join(f", {count:,} {reason}" for reason, count in tail.losses.items())
         lost += f", {tail.put_away:,} put aside" if tail.put_away else ""
-        self._on_change(f"{self._name(tail.folder)}: {tail.delivered:,} events delivered{lost}; removed")
+        self._say(tail, f"{tail.delivered:,} events delivered{lost}; removed")
+        self._audits.discard(tail)
 
     def _let_go(self, tail: TailQueue) -> None:
         for number in [number for number, (place, _) in self._places.items() if place[0] is tail]:
@@ -299,9 +322,11 @@ class ShipQueue:
         del self._known[tail.folder], self._bytes[tail]
         _add(self._past_losses, tail.losses)
         tail.close()
+        self._books.pop(tail, None)
 
-    def _name(self, folder: Path) -> str:
-        return f"{unquote(folder.parent.name)}/{folder.name}"
+
+def _name(folder: Path) -> str:
+    return f"{unquote(folder.parent.name)}/{folder.name}"
 
 
 def _add(to: dict[str, int], more: Mapping[str, int]) -> None:

@@ -1,15 +1,18 @@
 """`headrace ship` without its command line: delivers a whole spool folder, says what changes, ends when asked to."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..auditing import AuditSettings
 from ..letter import Letter
 from ..shipper import ProducerFactory, Shipper
 from . import ownership
 from .dead_letters import FOLDER as DEAD_LETTERS
 from .limits import SpoolLimits
+from .ship_audit import ShipAudit
 from .ship_queue import ShipQueue
 
 _IDLE_S = 0.05
@@ -50,9 +53,21 @@ class Shipping:
         say: Callable[[str], None],
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float],
+        audit: AuditSettings | None = None,
+        host: str = "unknown",
+        randomness: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """`say` takes one line for each change. Raises OSError or ValueError for a folder that is no spool."""
+        """`say` takes one line for each change; `audit`: tell of the sessions that are delivered, by audit events.
+
+        Raises OSError or ValueError for a folder that is no spool, or in which audit events could not wait.
+        """
         check_is_spool(spool)
+        telling: ShipAudit | None = None
+        if audit is not None:
+            telling = ShipAudit(
+                spool, host=host, limits=limits, settings=audit, clock_ns=clock_ns, monotonic=monotonic,
+                randomness=randomness,
+            )  # fmt: skip
         self._say = say
         self._grace_s = grace_s
         self._monotonic = monotonic
@@ -63,7 +78,9 @@ class Shipping:
         """The newest readings, made once a second: whole values, so that any thread may look at them."""
         self._next_reading = float("-inf")
         self._clock_ns = clock_ns
-        self.queue = ShipQueue(spool, limits=limits, clock_ns=clock_ns, monotonic=monotonic, on_change=say)
+        self.queue = ShipQueue(
+            spool, limits=limits, clock_ns=clock_ns, monotonic=monotonic, on_change=say, audit=telling
+        )
         self._shipper = Shipper(
             queue=self.queue,
             config=config,

@@ -56,11 +56,6 @@ class TailQueue(OrphanQueue):
             self._chain[-1].sealed = False
 
     @property
-    def folder(self) -> Path:
-        """The folder's path."""
-        return self._owned.path
-
-    @property
     def drained(self) -> bool:
         """Whether the process is dead, and nothing is left to read or to acknowledge."""
         return not self.alive and super().drained

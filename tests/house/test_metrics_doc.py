@@ -8,6 +8,7 @@ from headrace.archiver.metric import Metric
 from headrace.archiver.oncall.metric_list import LAG_METRICS
 from headrace.archiver.tallies import ARCHIVER_METRICS
 from headrace.cli.ship_metrics import SHIP_METRICS
+from headrace.monitor.alerts_metrics import MONITOR_METRICS
 from house.tree import ROOT
 
 ROW = re.compile(r"^\| `(headrace_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| (.*) \|$", re.MULTILINE)
@@ -15,7 +16,7 @@ ROW = re.compile(r"^\| `(headrace_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| (.*) \|$", 
 
 def documented(heading: str) -> list[tuple[str, tuple[str, ...], str, str]]:
     page = (ROOT / "docs" / "metrics.md").read_text()
-    section = page.split(f"## What `{heading}` serves\n")[1].split("\n## ")[0]
+    section = page.split(f"## What {heading} serves\n")[1].split("\n## ")[0]
     return [
         (name, tuple(filter(None, labels.split(","))), kind, text) for name, labels, kind, text in ROW.findall(section)
     ]
@@ -24,9 +25,10 @@ def documented(heading: str) -> list[tuple[str, tuple[str, ...], str, str]]:
 @pytest.mark.parametrize(
     ("heading", "metrics"),
     [
-        ("headrace exporter", LAG_METRICS),
-        ("headrace archive --metrics", ARCHIVER_METRICS),
-        ("headrace ship --metrics", SHIP_METRICS),
+        ("`headrace exporter`", LAG_METRICS),
+        ("`headrace archive --metrics`", ARCHIVER_METRICS),
+        ("`headrace ship --metrics`", SHIP_METRICS),
+        ("a monitor", MONITOR_METRICS),
     ],
 )
 def test_the_page_has_the_list(heading: str, metrics: tuple[Metric[object], ...]) -> None:
@@ -36,6 +38,7 @@ def test_the_page_has_the_list(heading: str, metrics: tuple[Metric[object], ...]
 
 def test_every_metric_name_on_the_page_is_in_the_lists() -> None:
     """Nothing else on the page looks like a metric."""
-    names = {m.exported_as for metrics in (LAG_METRICS, ARCHIVER_METRICS, SHIP_METRICS) for m in metrics}
+    lists = (LAG_METRICS, ARCHIVER_METRICS, SHIP_METRICS, MONITOR_METRICS)
+    names = {m.exported_as for metrics in lists for m in metrics}
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert set(re.findall(r"\bheadrace_(?!producer)\w+", page)) == names

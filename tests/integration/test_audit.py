@@ -4,6 +4,7 @@ Every way to lose events is walked by sessions of their own. They share one arch
 """
 
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -39,7 +40,8 @@ from headrace.producer.auditing import AuditSettings
 from headrace.schemas import Pin
 
 log = EventLog(
-    service="web", kafka=sys.argv[1], topic=sys.argv[2], spool=sys.argv[3], audit=AuditSettings(float(sys.argv[5]))
+    service="web", kafka=sys.argv[1], topic=sys.argv[2], spool=sys.argv[3], audit=AuditSettings(float(sys.argv[5])),
+    ship=sys.argv[6],
 )
 for number in range(int(sys.argv[4])):
     assert log.emit(Pin(user_id=number, pin_id=number, action="SAVE"))
@@ -74,9 +76,9 @@ def session_of(log: EventLog) -> str:
     return log._process.envelope.session_id.hex()
 
 
-def killed(kafka: str, topic: str, spool: Path, events: int, audit_s: float = 1e6) -> str:
+def killed(kafka: str, topic: str, spool: Path, events: int, audit_s: float = 1e6, *, ship: str = "here") -> str:
     """Run an app that emits and is killed; return its session."""
-    command = [sys.executable, "-c", APP, kafka, topic, str(spool), str(events), str(audit_s)]
+    command = [sys.executable, "-c", APP, kafka, topic, str(spool), str(events), str(audit_s), ship]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as app:
         assert app.stdout is not None
         session = app.stdout.readline().strip()
@@ -94,9 +96,9 @@ def adopt(servers: Servers, topic: str, spool: Path, **settings: Any) -> str:
     return session_of(log)
 
 
-def flip(spool: Path, positions: set[int]) -> None:
-    """Flip one bit in each of some events of the one folder of a spool."""
-    (folder,) = (spool / "web").iterdir()
+def flip(spool: Path, session: str, positions: set[int]) -> None:
+    """Flip one bit in each of some events of a session's folder."""
+    (folder,) = spool.glob(f"web/*-{session}")
     for segment in chain_of(folder):
         data, at = bytearray(segment.path.read_bytes()), HEADER_BYTES
         while (stored := parse_at(bytes(data[at : at + 5000]), 0, segment.seed)) is not None:
@@ -142,6 +144,7 @@ def scene(servers: Servers, audited: str, tmp_path_factory: pytest.TempPathFacto
     topics = {
         "early": servers.new_topic(partitions=2),
         "lossy": servers.new_topic(partitions=3, config={"max.message.bytes": "20000"}),
+        "shipped": servers.new_topic(partitions=3, config={"max.message.bytes": "20000"}),
         "vanished": servers.new_topic(),
         "silent": servers.new_topic(),
     }
@@ -153,12 +156,13 @@ def scene(servers: Servers, audited: str, tmp_path_factory: pytest.TempPathFacto
     dead = killed(NOWHERE, topics["early"], folder / "dead", 7)
     before_the_audit = archive.call("verify", topics["early"], "--audit")
     expected["lossy"] = with_losses(servers, topics["lossy"], folder)
+    expected["shipped"] = shipped_apart(servers, topics["shipped"], folder / "shipped")
     expected["vanished"] = with_deletion(servers.kafka, topics["vanished"])
     for audit in (False, True):
         log = logged(servers.kafka, topics["silent"], 5, audit=audit)
         assert log.close(30)
         expected["silent"][session_of(log)] = (5, {})
-    archive.archive([topics[name] for name in ("lossy", "vanished", "silent")] + [audited])
+    archive.archive([topics[name] for name in ("lossy", "shipped", "vanished", "silent")] + [audited])
     too_early = verified(archive, topics["early"], 0, "--spool", str(folder / "dead"))
     archive.archive([topics["early"]])
     expected["early"] = {session_of(early): (42, {"not_yet": [[31, 42]]}), dead: (7, {"spooled": [[1, 7]]})}
@@ -209,7 +213,7 @@ def with_losses(servers: Servers, topic: str, folder: Path) -> Expected:
     expected[adopt(servers, topic, folder / "expired", **later)] = (1, {})
 
     damaged = killed(NOWHERE, topic, folder / "damaged", 100)
-    flip(folder / "damaged", {20, 21, 22, 60})
+    flip(folder / "damaged", damaged, {20, 21, 22, 60})
     expected[adopt(servers, topic, folder / "damaged")] = (1, {})
     expected[damaged] = (100, {"damaged": [[21, 23], [61, 61]]})
 
@@ -217,6 +221,67 @@ def with_losses(servers: Servers, topic: str, folder: Path) -> Expected:
     expected[adopt(servers, topic, folder / "killed")] = (1, {})
     expected[under_way] = (20_000, {})
     return expected
+
+
+def shipped_apart(servers: Servers, topic: str, spool: Path) -> Expected:
+    """Lose events, apps and ship processes where the apps leave delivering to others."""
+    expected, apart = Expected(), {"service": "web", "topic": topic, "spool": spool, "ship": "separate", "audit": True}
+    full = EventLog(**apart, spool_limits=TINY)  # type: ignore[arg-type]
+    accepted = 0
+    while full.emit(pin(accepted)):
+        accepted += 1
+    refused_by = {accepted + 1: refusal(full)}
+    for number in range(accepted + 2, accepted + 6):
+        assert not full.emit(pin(number))
+        refused_by[number] = refusal(full)
+    assert full.close()
+    expected[session_of(full)] = (accepted + 5, by_reason(refused_by))
+
+    damaged = killed("", topic, spool, 100, ship="separate")
+    flip(spool, damaged, {20, 21, 22, 60})
+    expected[damaged] = (100, {"damaged": [[21, 23], [61, 61]]})
+
+    refused = EventLog(**apart)  # type: ignore[arg-type]
+    for number in range(10):
+        assert refused.emit(
+            Error(level="ERROR", message=secrets.token_hex(30_000)) if number in {3, 8} else pin(number)
+        )
+    expected[session_of(refused)] = (10, {"refused": [[4, 4], [9, 9]]})
+
+    ships = [Ship(spool, servers.kafka), Ship(spool, servers.kafka)]
+    try:
+        until(lambda: any("delivered" in ship.text for ship in ships))
+        under_way = killed("", topic, spool, 8_000, audit_s=0.01, ship="separate")
+        expected[under_way] = (8_000, {})
+        for ship in ships:
+            ship.process.kill()
+    finally:
+        for ship in ships:
+            ship.process.kill()
+            ship.process.wait()
+    assert refused.emit(pin(11))
+    assert refused.close()
+    expected[session_of(refused)] = (11, {"refused": [[4, 4], [9, 9]]})
+    last = Ship(spool, servers.kafka, "--until-empty")
+    assert last.process.wait(180) in (0, 1), last.text
+    assert [path for path in spool.glob("*/*") if path.name != "dead-letters"] == [], last.text
+    return expected
+
+
+class Ship:
+    """A ship process that tells by audit events."""
+
+    def __init__(self, spool: Path, kafka: str, *more: str) -> None:
+        self._said = spool.parent / f"ship-{time.monotonic_ns()}.log"
+        command = [sys.executable, "-c", "from headrace.cli.main import main; main()", "ship", str(spool)]
+        with self._said.open("w") as said:
+            self.process = subprocess.Popen(
+                [*command, "--kafka", kafka, *more], stdout=said, stderr=said, env={**os.environ, "HEADRACE_AUDIT": "1"}
+            )
+
+    @property
+    def text(self) -> str:
+        return self._said.read_text()
 
 
 def refusal(log: EventLog) -> str:
@@ -248,12 +313,14 @@ def with_deletion(kafka: str, topic: str) -> Expected:
     return {session_of(log): (100, {"unexplained": [[1, 40]]}), session_of(whole): (1, {})}
 
 
-def test_each_loss_is_named(scene: Scene) -> None:
+@pytest.mark.parametrize("topic", ["lossy", "shipped"])
+def test_each_loss_is_named(scene: Scene, topic: str) -> None:
     """Full spool, refusal by Kafka, expiry, flipped bits, SIGKILL, and no loss at all: each session's numbers add up,
-    and each lost number stands under its reason. Nothing is unexplained, so the exit code is 0."""
-    found = verified(scene.archive, scene.topics["lossy"], 0)
+    and each lost number stands under its reason. Nothing is unexplained, so the exit code is 0. The same where
+    `headrace ship` delivers: two at once, killed together with the app, and a third one that goes on."""
+    found = verified(scene.archive, scene.topics[topic], 0)
     report = found.pop("report")
-    expected = scene.expected["lossy"]
+    expected = scene.expected[topic]
     assert found.keys() == expected.keys()
     for session, (emitted, lost) in expected.items():
         told = found[session]

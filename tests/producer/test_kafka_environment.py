@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from headrace.producer.environment import settings_from
-from headrace.producer.kafka_environment import REDACTED, kafka_settings_from, redacted, sourced_settings
+from headrace.producer.kafka_environment import (
+    REDACTED,
+    kafka_settings_from,
+    named_secret,
+    redacted,
+    sourced_settings,
+)
 
 SECRET = "s3cr3t-of-mine"
 
@@ -96,3 +102,22 @@ def test_a_line_that_is_no_setting(tmp_path: Path) -> None:
 def test_shown_settings_have_no_secrets() -> None:
     """Secrets are there, and unreadable."""
     assert redacted({"sasl.password": SECRET, "client.id": "x"}) == {"sasl.password": REDACTED, "client.id": "x"}
+
+
+def test_a_secret_of_another_kind(tmp_path: Path) -> None:
+    """By variable, file or command; not by two of them, and never an empty one."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    for env in ({"X": SECRET}, {"X_FILE": str(file)}, {"X_COMMAND": f"cat {file}"}):
+        assert named_secret(env, "X") == SECRET
+    assert named_secret({"X": "", "Y": SECRET}, "X") is None
+    file.write_text("\n")
+    for env, wrong in (
+        ({"X": SECRET, "X_FILE": "f"}, "X and X_FILE both give a secret"),
+        ({"X_FILE": str(file)}, "X_FILE: there is nothing in it"),
+        ({"X_FILE": str(tmp_path / "none")}, "X_FILE: cannot read"),
+        ({"X_COMMAND": "false"}, "X_COMMAND: the command ended with 1"),
+    ):
+        with pytest.raises(ValueError, match=wrong) as error:
+            named_secret(env, "X")
+        assert SECRET not in str(error.value)

@@ -34,7 +34,8 @@ def report(last: int, **more: Any) -> Report:
 
 def account(*reports: Report, settled: bool = True, **listed: Intervals) -> Account:
     by_reporter = {bytes([index]) * 16: each for index, each in enumerate(reports)}
-    return Account(dict(by_reporter), dict(by_reporter) if settled else {}, listed)
+    named = {(bytes(16), reason): len(numbers) for reason, numbers in listed.items()}
+    return Account(dict(by_reporter), dict(by_reporter) if settled else {}, listed, named)
 
 
 def audited(archived: Intervals, said: Account | None, spooled: Intervals = NOTHING) -> SessionAudit:
@@ -230,6 +231,33 @@ def test_accounts_are_added_up() -> None:
     assert (found.adopted, found.waiting) == (False, 1)
     assert read_accounts(tables, "pin", 300)[SESSION].adopted
     assert read_accounts(tables, "pin", 150)[SESSION].settled_seq == 5
+
+
+def test_what_is_told_again_by_the_next_counts_once() -> None:
+    """Whoever goes on after a SIGKILL may name the same numbers, and count the same losses without a number: that
+    explains no more than saying it once, so that it hides no other hole."""
+    damaged: dict[str, Any] = {
+        "lost_from": [4],
+        "lost_to": [5],
+        "lost_reason": ["damaged"],
+        "dropped": [("damaged", 2)],
+    }
+    lost: dict[str, Any] = {"reporter": "ADOPTER", "closed": True, "dropped_elsewhere": [("unreadable", 1)]}
+    first, second = (told(1, 12, 100, reporter=bytes([each]) * 16) | damaged | lost for each in (1, 2))
+    said = read_accounts([accounts_table(first), accounts_table(second)], "pin", 1000)[SESSION]
+    assert said.unlisted() == {"unreadable": 1}
+    found = audited(some((1, 3), (7, 11)), said)
+    assert found.dropped == {"damaged": some((4, 5)), "unreadable": some((6, 6))}
+    assert found.unexplained == some((12, 12))
+
+
+def test_who_delivers_for_a_living_session_knows_what_waits() -> None:
+    """The session says that nothing is delivered, for it does not know; whoever reads its folder does: only what that
+    one has not read or not delivered waits, and what is missing below is a hole."""
+    own, reader = report(10, waiting=10, closed=False), report(8, own=False, closed=False, waiting=1)
+    found = audited(some((1, 3), (5, 7)), account(own, reader))
+    assert (found.state, found.waiting, found.unexplained) == ("open", some((8, 10)), some((4, 4)))
+    assert audited(some((1, 3), (5, 7)), account(reader)).waiting == some((8, 8))
 
 
 def test_the_report_in_json() -> None:

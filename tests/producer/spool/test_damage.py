@@ -104,7 +104,7 @@ def test_a_torn_tail_is_cut(tmp_path: Path) -> None:
     reader = orphan(die(made))
     assert len(drain(reader)) == 10
     assert reader._reader is not None
-    assert (reader._reader.torn_tails, reader._reader.holes, reader.losses) == (1, 0, {})
+    assert (len(reader._reader.torn_ends), reader._reader.holes, reader.losses) == (1, 0, {})
 
 
 def test_a_hole_is_counted(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_hole_is_counted(tmp_path: Path) -> None:
     reader = orphan(die(made))
     found = drain(reader)
     assert reader._reader is not None
-    assert (reader._reader.torn_tails, reader._reader.holes) == (0, 1)
+    assert (len(reader._reader.torn_ends), reader._reader.holes) == (0, 1)
     assert reader.losses == {"damaged": 100 - len(found)}
     assert 60 < len(found) < 90
 

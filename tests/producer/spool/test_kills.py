@@ -80,7 +80,11 @@ def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: P
         promised += [int.from_bytes(data[at : at + 8], "little") for at in range(0, whole, 8)]
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=tmp_path) as log:
         assert log.emit(Pin(user_id=1, pin_id=-1, action="SAVE"))
-        until(lambda: len(list((tmp_path / "web").iterdir())) == 1, 90 + 5 * KILLS)
+        until(
+            lambda: len(list((tmp_path / "web").iterdir())) == 1,
+            300 + 10 * KILLS,
+            told=lambda: (log.counts(), sorted((tmp_path / "web").rglob("*"))),
+        )
         assert log.flush(120)
         assert log.counts().adopted_lost == {}
     assert list((tmp_path / "web").iterdir()) == []

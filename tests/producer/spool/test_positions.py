@@ -5,6 +5,7 @@ from pathlib import Path
 from spool_kit import as_read, die, drain, orphan, queue, record
 
 from headrace.producer.spool.cursor import Cursor, write_cursor
+from headrace.producer.spool.segment_format import EVENT, FRAME_BYTES, HEADER_BYTES, parse_at, seed_of
 
 COUNT = 60
 
@@ -26,6 +27,24 @@ def test_a_cursor_that_names_another_record_is_not_believed(tmp_path: Path) -> N
     folder, places = left_behind(tmp_path)
     write_cursor(folder, Cursor(0, places[10][0], 50))
     assert [found.value for _, found in drain(orphan(folder))] == [as_read(n).value for n in range(COUNT)]
+
+
+def test_a_cursor_at_a_damaged_record_skips_nothing(tmp_path: Path) -> None:
+    """The record that the cursor names was damaged since, and there are segments behind its own: what stands behind it
+    in its segment was not delivered, and is."""
+    made = queue(tmp_path)
+    for number in range(60):
+        made.append(record(number, size=3000))
+    folder = die(made)
+    assert len(list(folder.glob("*.seg"))) > 2
+    path = folder / "000000000000.seg"
+    data, at, seed = bytearray(path.read_bytes()), HEADER_BYTES, seed_of(folder.name, 0)
+    while (stored := parse_at(bytes(data), at, seed)) is not None and (stored.kind != EVENT or stored.position < 5):
+        at += stored.length
+    data[at + FRAME_BYTES + 20] ^= 1
+    path.write_bytes(data)
+    write_cursor(folder, Cursor(0, at, 5))
+    assert [position for position, _ in drain(orphan(folder))] == [*range(5), *range(6, 60)]
 
 
 def test_a_cursor_that_fits_its_record_is_where_reading_begins(tmp_path: Path) -> None:
