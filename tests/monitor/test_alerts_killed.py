@@ -26,7 +26,8 @@ END_S = 120.0
 
 def in_topic(kafka: str, topic: str) -> list[Told]:
     settings = {"bootstrap.servers": kafka, "group.id": "look", "enable.auto.commit": False}
-    consumer, found = Consumer(settings), []
+    consumer = Consumer(settings)
+    found: list[Told] = []
     try:
         _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), 30)
         consumer.assign([TopicPartition(topic, 0, 0)])
