@@ -56,7 +56,8 @@ test: $(VENV)/.installed-dev $(VENV)-monitor/.installed ## all tests, on a real 
 
 contract: $(VENV)/.installed-dev ## what is asked of an object store: on the fakes, on SeaweedFS, and on LocalStack
 	@localstack/run --install
-	@HEADRACE_LOCALSTACK=1 $(BIN)/python -m pytest tests/contract/test_object_store.py tests/contract/test_s3_answers.py $(ARGS)
+	@HEADRACE_LOCALSTACK=1 $(BIN)/python -m pytest tests/contract/test_object_store.py \
+	  tests/contract/test_s3_answers.py tests/contract/test_localstack_setup.py $(ARGS)
 
 SEEDS ?= 1000
 FROM ?= 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .default_names import DEFAULT_GROUP, SCHEMA_TOPIC
+from .default_names import DEFAULT_GROUP, READING, SCHEMA_TOPIC
 from .limits import Limits
 from .log_state import FOLD_ENTRIES
 from .memory_budget import MEMORY_BYTES
@@ -20,6 +20,7 @@ class ArchiverConfig:
 
     kafka: librdkafka settings beside those that exactness fixes; "bootstrap.servers" is required.
     instance_id: the worker's static membership in the group; None leaves the group at once when it ends.
+    reading: messages or batches; see sources.py.
     memory_bytes: what the worker may take beyond the bare process; see memory_budget.py. partitions: of all topics.
     seal_lateness_s: a date is sealed so long after its end; None: dates are not sealed. seal_interval_s: so often it is
     looked for.
@@ -37,6 +38,7 @@ class ArchiverConfig:
     s3: S3Settings = field(default_factory=S3Settings)
     limits: Limits = field(default_factory=Limits)
     memory_bytes: int = MEMORY_BYTES
+    reading: str = READING
     partitions: int = 1
     flush_when_idle: bool = False
     schema_topic: str = SCHEMA_TOPIC

@@ -4,3 +4,7 @@ DEFAULT_GROUP = "headrace"
 SCHEMA_TOPIC = "headrace.schemas"
 REPLAY_PREFIX = "headrace-replay-"
 """How a replay's group and transactional ids begin."""
+
+READINGS = ("messages", "batches")
+"""How Kafka can be read: see sources.py."""
+READING = "messages"

@@ -16,6 +16,7 @@ from headrace.schemas.kafka_trouble import DENIED, DENIED_ADVICE, refusal_text
 
 from .clock import Clock
 from .epoch_check import EpochCheck, at_start
+from .group_care import LOOK_S, GroupCare
 from .kafka_admin import KafkaAdmin
 from .kafka_metadata import KafkaMetadata
 from .kafka_records import joined, records_of
@@ -45,7 +46,6 @@ OFFSET_LOST = {
 # What fences a static member comes wrapped as _FATAL; the client knows no other fatal error of a consumer.
 FENCED = {KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.FENCED_MEMBER_EPOCH}
 DENIED_AGAIN_S = 60.0
-REJOIN_S_MAX = 90.0  # several session timeouts
 # Passing states of the cluster or of a topic that is not there (yet): the client goes on by itself.
 PASSING = {
     KafkaError._TRANSPORT,
@@ -108,6 +108,7 @@ class KafkaSource:
         clock: Clock,
         warn: Callable[[str], None],
         poll_bytes: int = POLL_BYTES,
+        look_s: float = LOOK_S,
     ) -> None:
         self._bootstrap = str(config["bootstrap.servers"])
         self._assignee = assignee
@@ -120,15 +121,27 @@ class KafkaSource:
         self._clock = clock
         self._starts: dict[TopicPartition, int] = {}  # where reading of each partition was begun last
         self._told_lost: set[TopicPartition] = set()  # those whose offset was told to be lost since
-        self._lost_s: float | None = None  # when the group took all partitions, until it gives some or none again
         settings = dict(config)
         settings["error_cb"] = self._on_error
         self._consumer = Consumer(settings)
         self._metadata = KafkaMetadata(config)
         self._positions = KafkaAdmin(config, pause=clock.pause, monotonic=clock.monotonic)
         self._epochs = EpochCheck(self._consumer, self.log_ranges)
+        self._topics = list(topics)
+        self._care = GroupCare(
+            self._consumer,
+            config,
+            topics,
+            subscribe=self._subscribe,
+            warn=warn,
+            monotonic=clock.monotonic,
+            look_s=look_s,
+        )
+        self._subscribe()
+
+    def _subscribe(self) -> None:
         self._consumer.subscribe(
-            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def cluster_id(self) -> str:
@@ -151,7 +164,7 @@ class KafkaSource:
 
     def poll(self, max_records: int, timeout_s: float) -> list[SourceEvent]:
         """Return what came; see Source.poll."""
-        self._refuse_to_stay_out()
+        self._care.look()
         self._seek()
         events: list[SourceEvent] = []
         found: dict[str, list[Records]] = defaultdict(list)
@@ -211,18 +224,6 @@ class KafkaSource:
         for topic, message in zip(topics, messages, strict=True):
             by_topic[topic].append(message)
         return by_topic
-
-    def _refuse_to_stay_out(self) -> None:
-        """Raise SourceError when the group took this member's partitions and the client has not come back into it.
-
-        librdkafka was seen to stay out for good after its session had timed out: nothing in it says so, and a worker
-        would hold nothing for ever. A new process joins again.
-        """
-        if self._lost_s is not None and self._clock.monotonic() - self._lost_s > REJOIN_S_MAX:
-            raise SourceError(
-                f"the consumer group at {self._bootstrap} took this worker's partitions {REJOIN_S_MAX:.0f} s ago, and "
-                "the client has not joined again; starting it anew"
-            )
 
     def _seek(self) -> None:
         try:
@@ -325,7 +326,7 @@ class KafkaSource:
     # -- the group's calls -------------------------------------------------------------------------------------------
 
     def _on_assign(self, _consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._lost_s = None
+        self._care.assigned({p.topic for p in partitions})
         self._assign(self._assignee.assigned([TopicPartition(p.topic, p.partition) for p in partitions]))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
@@ -334,7 +335,7 @@ class KafkaSource:
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._lost_s = self._clock.monotonic()
+        self._care.lost()
         self._forget(partitions)
         self._assignee.lost([TopicPartition(p.topic, p.partition) for p in partitions])
         consumer.incremental_unassign(partitions)

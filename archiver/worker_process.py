@@ -27,7 +27,7 @@ from .config import ArchiverConfig
 from .failpoints import no_failpoint, signal_at
 from .held import Writer
 from .histories import ArchiveRefused
-from .kafka_source import KafkaSource, consumer_config
+from .kafka_source import consumer_config
 from .log_entries import LogCorrupt, LogTooNew
 from .log_state import LogViolation
 from .logged import configure
@@ -37,6 +37,7 @@ from .s3 import S3Store
 from .schema_source import ArchiveSchemas, read_schema_topic
 from .sealing import SealRules
 from .source import Source, SourceError
+from .sources import make_source
 from .tally import Tally
 from .tally_pipe import TallyPipe
 from .topic_archive import TopicArchive
@@ -123,13 +124,15 @@ def build_worker(config: ArchiverConfig, stop: threading.Event) -> Worker:
         )
 
     return Worker(
-        lambda worker: KafkaSource(
+        lambda worker: make_source(
+            config.reading,
             kafka,
             list(settings),
             worker,
             clock=clock,
             warn=lambda text: log.warning("%s", text),
             poll_bytes=budget.poll_bytes,
+            random_bytes=os.urandom,
         ),
         make_archive,
         clock=clock,

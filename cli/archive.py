@@ -67,6 +67,7 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str) ->
 @setting_option("archive.flush_rows")
 @setting_option("archive.flush_mib")
 @setting_option("archive.memory_mib")
+@setting_option("archive.read")
 @setting_option("archive.seal")
 @setting_option("archive.seal_lateness")
 @setting_option("archive.schema_topic", callback=_not_empty)
@@ -89,6 +90,7 @@ def command(
     flush_rows: int,
     flush_mib: int,
     memory_mib: int,
+    reading: str,
     seal: bool | None,
     seal_lateness: float,
     schema_topic: str,
@@ -132,6 +134,7 @@ def command(
                 worker=worker,
                 limits=Limits(flush_rows, flush_mib * MIB, flush_interval),
                 memory_bytes=memory_mib * MIB,
+                reading=reading,
                 partitions=sum(present[topic.topic] for topic in settings),
                 flush_when_idle=until_idle,
                 schema_topic=schema_topic,

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from headrace.local import Instance, LocalError, default_folder
+from headrace.local.localstack import KINDS
 
 from .configuration import setting_option
 from .terminal import unguarded
@@ -65,8 +66,21 @@ def command() -> None:
     help="Use this Java (17 or newer) instead of the one that comes with headrace.",
 )
 @setting_option("local.maven_url")
+@click.option(
+    "--s3",
+    "s3_kind",
+    type=click.Choice(KINDS),
+    help="The S3 server of a new instance: SeaweedFS by default; LocalStack is installed at first (535 MB) and keeps "
+    "nothing over its own end.",
+)
 def up(
-    folder: Path | None, kafka_home: Path | None, java_home: Path | None, maven_url: str | None, *, detach: bool
+    folder: Path | None,
+    kafka_home: Path | None,
+    java_home: Path | None,
+    maven_url: str | None,
+    s3_kind: str | None,
+    *,
+    detach: bool,
 ) -> None:
     """Start both servers, or finish what a killed `up` began.
 
@@ -77,9 +91,10 @@ def up(
     Examples:
       headrace local up
       headrace local up --detach && eval "$(headrace local env)"
+      headrace local up --s3 localstack --dir /tmp/second
       KAFKA_HOME=~/kafka_2.13-4.1.1 headrace local up --detach
     """
-    instance = _instance(folder, kafka_home=kafka_home, java_home=java_home, maven_url=maven_url)
+    instance = _instance(folder, kafka_home=kafka_home, java_home=java_home, maven_url=maven_url, s3_kind=s3_kind)
     stop = threading.Event()
     starting = True
 
@@ -173,9 +188,12 @@ def _instance(
     kafka_home: Path | None = None,
     java_home: Path | None = None,
     maven_url: str | None = None,
+    s3_kind: str | None = None,
 ) -> Instance:
     where = folder or default_folder(os.environ)
-    return Instance(where, env=os.environ, kafka_home=kafka_home, java_home=java_home, maven_url=maven_url)
+    return Instance(
+        where, env=os.environ, kafka_home=kafka_home, java_home=java_home, maven_url=maven_url, s3_kind=s3_kind
+    )
 
 
 def _or_exit(work: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ What one run is asked for (which topic, which dates, whether to delete) is no se
 
 from collections.abc import Mapping
 
-from headrace.archiver.default_names import DEFAULT_GROUP, SCHEMA_TOPIC
+from headrace.archiver.default_names import DEFAULT_GROUP, READING, READINGS, SCHEMA_TOPIC
 from headrace.archiver.oncall.thresholds import Thresholds
 from headrace.archiver.s3_settings import SSE_KINDS
 from headrace.producer.setting import Choice, Flag, Names, Number, Setting, Text
@@ -150,6 +150,14 @@ _ARCHIVE = (
         default=256,
         flag=("--memory", "--memory-mib", "memory_mib"),
         metavar="MIB",
+    ),
+    Setting(
+        "archive.read",
+        Choice(READINGS),
+        "How Kafka is read: whole record batches, at a fraction of the CPU, or librdkafka's single messages. Where "
+        "batches cannot be had with the connection's settings, messages are read, and the log says why.",
+        default=READING,
+        flag=("--read", "reading"),
     ),
     Setting(
         "archive.seal",

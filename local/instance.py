@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from . import jars, java, lock, seaweed
+from . import jars, java, localstack, lock, seaweed
 from .errors import LocalError
 from .kafka import STOP_GRACE_S, KafkaServer
 from .places import default_cache
@@ -41,8 +41,8 @@ class Instance:
 
     `env` is the caller's environment or the part of it to use: KAFKA_HOME, JAVA_HOME, XDG_CACHE_HOME. `kafka_home` and
     `java_home` name programs to use instead of the fetched ones; `maven_url` another Maven repository to fetch from;
-    `cache` the folder for fetched files; `java_options` are for the broker's Java. Every method raises LocalError with
-    advice when it can't do its work.
+    `cache` the folder for fetched files; `java_options` are for the broker's Java; `s3_kind` one of localstack.KINDS,
+    None: what the instance has. Every method raises LocalError with advice when it can't do its work.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Instance:
         cache: Path | None = None,
         rng: random.Random | None = None,
         java_options: Sequence[str] = (),
+        s3_kind: str | None = None,
     ) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self._env = dict(env or {})
@@ -65,6 +66,7 @@ class Instance:
         self._cache = cache or default_cache(self._env)
         self._rng = rng or random.SystemRandom()
         self._java_options = tuple(java_options)
+        self._s3_kind = s3_kind
 
     # What there is.
 
@@ -84,7 +86,7 @@ class Instance:
     def s3(self) -> S3Server:
         """The S3 server as the folder describes it now; raises LocalError when there is no instance."""
         state = self._state()
-        return S3Server(self.folder, state.s3, state.credentials)
+        return localstack.s3_server(state.s3_kind, self.folder, state.s3, state.credentials, self._env)
 
     @property
     def kafka_pid(self) -> int | None:
@@ -136,12 +138,15 @@ class Instance:
         """
         self._claim()
         with self._locked(progress):
+            self._refuse_other_kind()
             status = self.status(_PATIENT_S)
             if status.running:
                 return False
             program = java.find(self._java_home, self._env)
             files = self._jars(progress)
-            state = State.load(self.folder) or State.fresh(self._rng)
+            state = State.load(self.folder) or State.fresh(self._rng, self._s3_kind)
+            if state.s3_kind == "localstack":
+                localstack.install(localstack.venv_of(self._env), progress)
             state.save(self.folder)
             keep = {each.name for each in status.servers if each.answers}
             self._end_leftovers(keep, progress)
@@ -249,6 +254,13 @@ class Instance:
                 "Name an empty or a new folder with --dir."
             )
 
+    def _refuse_other_kind(self) -> None:
+        state = State.load(self.folder)
+        if state is not None and self._s3_kind not in (None, state.s3_kind):
+            raise LocalError(
+                f"the instance in {self.folder} has {state.s3_kind}; for {self._s3_kind} name another folder with --dir"
+            )
+
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
         return lock.held(self.folder / "lock", progress)
 
@@ -273,7 +285,7 @@ class Instance:
             if name == "kafka":
                 self.kafka.process.stop(0 if kill else STOP_GRACE_S)
             else:
-                self.s3.stop(0 if kill else seaweed.STOP_GRACE_S)
+                self.s3.stop(*((0,) if kill else ()))
 
     def _start_on_free_ports(self, names: list[str], program: Path, files: list[Path], progress: Progress) -> None:
         for attempt in range(1, _PORT_TRIES + 1):
@@ -292,7 +304,7 @@ class Instance:
 
     def _start(self, names: list[str], program: Path, files: list[Path], progress: Progress) -> None:
         if "s3" in names:
-            progress("starting S3 (SeaweedFS)")
+            progress(f"starting {self.s3.name}")
             self.s3.start()
         if "kafka" in names:
             progress(f"starting Kafka with {program}")

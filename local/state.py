@@ -11,6 +11,7 @@ from pathlib import Path
 from . import ports
 from .errors import LocalError
 from .kafka import KafkaPorts
+from .localstack import KINDS
 from .seaweed import Credentials, S3Ports
 
 FILE = "state.json"
@@ -25,15 +26,18 @@ class State:
     s3: S3Ports
     credentials: Credentials
     cluster_id: str
+    s3_kind: str = KINDS[0]
 
     @classmethod
-    def fresh(cls, rng: random.Random) -> "State":
+    def fresh(cls, rng: random.Random, s3_kind: str | None = None) -> "State":
         """Draw ports, credentials and a cluster id for a new instance."""
         drawn = ports.choose(10, rng)
         credentials = Credentials(f"headrace{secrets.token_hex(4)}", secrets.token_urlsafe(24))
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
         # Kafka's tools would take a leading dash for an option.
-        return cls(KafkaPorts(*drawn[:2]), S3Ports(*drawn[2:]), credentials, cluster_id.replace("-", "A"))
+        return cls(
+            KafkaPorts(*drawn[:2]), S3Ports(*drawn[2:]), credentials, cluster_id.replace("-", "A"), s3_kind or KINDS[0]
+        )
 
     def with_free_ports(self, rng: random.Random, *, kafka: bool, s3: bool) -> "State":
         """Return the state with new ports for the named servers where one of their ports is taken by now."""
@@ -60,11 +64,14 @@ class State:
             found = json.loads(path.read_text())
             if found["version"] != _VERSION:
                 raise ValueError(f"version {found['version']}, this headrace knows {_VERSION}")
+            if (kind := found.get("s3_kind", KINDS[0])) not in KINDS:
+                raise ValueError(f"S3 server {kind!r}, this headrace knows {', '.join(KINDS)}")
             return cls(
                 KafkaPorts(**found["kafka"]),
                 S3Ports(**found["s3"]),
                 Credentials(**found["credentials"]),
                 found["cluster_id"],
+                kind,
             )
         except FileNotFoundError:
             return None

@@ -79,13 +79,12 @@ class Alerts:
         monotonic: Callable[[], float],
         draw: Callable[[], float],
         trust: ssl.SSLContext | None = None,
-        numbers: MonitorNumbers | None = None,
     ) -> None:
         """Read what was told, and begin to tell. Raises AlertsUnusable, and OSError for a file that cannot be.
 
         `kafka`: librdkafka's settings with bootstrap.servers; `draw()`: a random number from 0 to 1.
         """
-        self.numbers = numbers or MonitorNumbers()
+        self.numbers = MonitorNumbers(lambda: now_us() - settings.expire_us)
         self._store: PointStore | None = None
         if settings.charts is not None:
             self._store = PointStore(settings.charts, self.numbers, now_us=now_us)

@@ -51,7 +51,7 @@ class AlertMemory:
     def observe(self, told: Told) -> bool:
         """Note what was told, by whoever, in the order in which it was told; return whether that was not known."""
         last = self._known.get(told.fingerprint)
-        if last is not None and told.transition.window_end_us < last.transition.window_end_us:
+        if last is not None and _order(told) < _order(last):
             return False
         new = last != told
         self._known[told.fingerprint] = told
@@ -68,6 +68,10 @@ class AlertMemory:
     def firing(self) -> list[Told]:
         """Return what was told last of each alert that fires, the longest silent first."""
         return [each for each in self._known.values() if _fires(each)]
+
+
+def _order(told: Told) -> tuple[int, bool]:
+    return told.transition.window_end_us, not _fires(told)
 
 
 def _fires(told: Told) -> bool:

@@ -32,7 +32,7 @@ MONITOR_METRICS: tuple[Metric[MonitorNumbers], ...] = (
         "headrace_monitor_firing",
         "gauge",
         ("rule", "severity"),
-        "Alerts that fire now, whoever told of them; 0 for a rule that told of one and has none",
+        "Alerts that fire now, whoever told of them, not long ago; 0 for a rule that told of one and has none",
         MonitorNumbers.firing_now,
     ),
     Metric(

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ from headrace.archiver.metric import Values
 from .alerts_event import Told
 from .transition import WindowPoint
 
+FIRING_MAX = 100_000
 Notified = Literal["sent", "failed", "refused", "dropped"]
 """An attempt worked, failed and is made again, was refused for good; or there was no room to wait in."""
 
@@ -27,16 +28,17 @@ class _State:
     notified: Counter[tuple[str, ...]] = field(default_factory=Counter)
     lost_points: int = 0
     newest: dict[str, WindowPoint] = field(default_factory=dict)
-    firing: dict[str, tuple[str, str]] = field(default_factory=dict)  # rule and severity by fingerprint
+    firing: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # rule, severity, when told; by fingerprint
     rules: dict[str, str] = field(default_factory=dict)  # severity by rule, of those that told something
     waiting: dict[str, int] = field(default_factory=dict)
     up: dict[str, bool] = field(default_factory=dict)
 
 
 class MonitorNumbers:
-    """The numbers of one monitor process. Thread-safe."""
+    """The numbers of one monitor process. Thread-safe. `told_since_us()`: what was told last before is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, told_since_us: Callable[[], int] = lambda: 0) -> None:
+        self._told_since_us = told_since_us
         self._lock = threading.Lock()
         self._state = _State()
 
@@ -103,7 +105,9 @@ class MonitorNumbers:
         if found.state == "resolved":
             self._state.firing.pop(told.fingerprint, None)
         else:
-            self._state.firing[told.fingerprint] = (found.rule, found.severity)
+            self._state.firing[told.fingerprint] = (found.rule, found.severity, found.at_us)
+            while len(self._state.firing) > FIRING_MAX:
+                del self._state.firing[next(iter(self._state.firing))]
 
     # What the metrics read.
 
@@ -116,8 +120,9 @@ class MonitorNumbers:
         """Return how many alerts fire, by rule and severity; 0 for a rule that told something and does not."""
         with self._lock:
             found: dict[tuple[str, ...], float] = dict.fromkeys(self._state.rules.items(), 0.0)
-            for each in self._state.firing.values():
-                found[each] = found.get(each, 0.0) + 1
+            since_us = self._told_since_us()
+            for rule, severity, told_us in self._state.firing.values():
+                found[rule, severity] = found.get((rule, severity), 0.0) + (told_us >= since_us)
             return found
 
     def newest(self) -> Mapping[str, WindowPoint]:

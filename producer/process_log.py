@@ -28,6 +28,7 @@ from .spool.adoption import Adopter
 # Events emitted by a thread while it is inside of emit() (signal handlers, __del__): a handful in practice.
 _SIDE_MAX = 10_000
 _MOVE_RECORDS = 100
+_LATE_S = 10.0
 # A record's timestamp may be this much older than now. Kafka's retention goes by it: an event that tells of last week
 # keeps that in occurred_at, and is not expired the moment it arrives.
 _TIMESTAMP_AGE_MS_MAX = 3_600_000
@@ -225,7 +226,7 @@ class ProcessLog:
         """Start the shipper's thread, without the locks of the threading module; at exit close() ships instead."""
         self._started = True
         try:
-            self._threads.start(self.shipper.run, ())
+            self._threads.start(self._ship, ())
         except RuntimeError:
             self._started = False
             return
@@ -233,6 +234,12 @@ class ProcessLog:
             with contextlib.suppress(RuntimeError):
                 self._threads.start(self.adopter.run, ())
         self.reporter.start()
+
+    def _ship(self) -> None:
+        """Run the shipper; when it ends too late for stop(), let go of the queue in its place."""
+        self.shipper.run()
+        if self.closed:
+            self._let_go_of_queue(_LATE_S)
 
     @property
     def started(self) -> bool:
@@ -254,7 +261,7 @@ class ProcessLog:
             self.drop("undelivered")
 
     def stop(self, grace_s: float, monotonic: Callable[[], float], pause: Callable[[], None]) -> None:
-        """End the threads and let go of the queue. What a thread that does not end in time holds is left as it is."""
+        """End the threads and let go of the queue. A shipper that does not end in time does so when it ends."""
         self.shipper.stop()
         if self.adopter is not None:
             self.adopter.stop()
@@ -263,8 +270,13 @@ class ProcessLog:
             pause()
         while self._started and self.adopter is not None and not self.adopter.stopped and monotonic() < end:
             pause()
-        if (self.shipper.stopped or not self._started) and self._lock.acquire(timeout=max(end - monotonic(), 0.1)):
-            # Under the lock, so that no other thread is in the middle of an append; `closed` keeps later ones out.
+        if self.shipper.stopped or not self._started:
+            self._let_go_of_queue(max(end - monotonic(), 0.1))
+
+    def _let_go_of_queue(self, timeout_s: float) -> None:
+        """Close the queue, once, under the lock: so that no other thread is in the middle of an append. `closed` keeps
+        later ones out."""
+        if self._lock.acquire(timeout=timeout_s):
             try:
                 if not self._busy and not self._let_go:
                     self._let_go = True

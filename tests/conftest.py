@@ -7,16 +7,16 @@ import pytest
 from servers import Servers, running
 
 # What judges the archive's exactness is believed the first time that it fails.
-NEVER_RUN_AGAIN = ("tests/chaos/", "tests/integration/test_exactness")
+NEVER_RUN_AGAIN = ("tests/chaos/", "tests/integration/test_exactness", "tests/simulation/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a failed test on real servers once more: many processes share a machine, and are late at times.
+    """Run a failed test once more: many processes and threads share a machine, and are late at times.
 
     It counts as passed then, but the summary shows the first failure, which is to be looked into all the same.
     """
     for item in items:
-        if item.get_closest_marker("servers") and not item.nodeid.startswith(NEVER_RUN_AGAIN):
+        if not item.nodeid.startswith(NEVER_RUN_AGAIN):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 

@@ -1,4 +1,4 @@
-"""Programs that tests look at headrace with: Prometheus, promtool, headless Chromium. From PATH, or from Debian.
+"""Programs that tests look at headrace with: Prometheus, Alertmanager, Chromium. From PATH, or from Debian.
 
 What is not on PATH is fetched with `apt-get --download-only` and unpacked with `dpkg -x` into the user's cache: that
 needs no root, installs nothing, and starts no service. Where neither can be done the test that asks is skipped, with
@@ -37,6 +37,13 @@ def prometheus() -> Tool:
 def promtool() -> Tool:
     """Return promtool, or skip the test."""
     return _found("promtool") or _unpacked("prometheus", "usr/bin/promtool")
+
+
+@cache
+def alertmanager() -> Tool:
+    """Return Alertmanager, or skip the test."""
+    names = ("alertmanager", "prometheus-alertmanager")
+    return _found(*names) or _unpacked("prometheus-alertmanager", "usr/bin/prometheus-alertmanager")
 
 
 @cache

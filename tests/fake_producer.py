@@ -3,6 +3,7 @@
 It has what the shipper uses of confluent_kafka.Producer. test_kafka.py proves the same behaviour against a real one.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 Delivered = Callable[[KafkaError | None, Any], None]
 Waiting = tuple[str, bytes | None, bytes, int, Delivered]
 HOLD = object()
+_HELD_S = 0.001
 
 
 class FakeBroker:
@@ -104,6 +106,8 @@ class FakeProducer:
                 self._broker.log += [each[:4] for each in batch]
             for each in batch:
                 self._report(each, failed)  # type: ignore[arg-type] # HOLD was handled above
+        if self._waiting and timeout > 0:
+            time.sleep(_HELD_S)  # as a real one waits, so that threads of others get on
         return 0
 
     def _report(self, waiting: Waiting, error: KafkaError | None) -> None:

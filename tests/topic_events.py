@@ -1,9 +1,12 @@
 """What tests read back of a topic: decoded events by partition, in order, with a consumer of their own."""
 
+import faulthandler
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from headrace.schemas.catalog import builtin
@@ -43,9 +46,20 @@ def check_order(found: dict[int, list[dict[str, Any]]]) -> None:
             assert first == sorted(first)
 
 
-def until(true: Callable[[], bool], timeout_s: float = 180) -> None:
-    """Wait for a condition, with a deadline."""
+def left_in(service: Path) -> list[Path]:
+    """What lies in a service's folder, but for what a process that was killed while it made its own left half made.
+
+    Two threads that emit a process's first events at the same moment may each begin to make one: the one that is not
+    taken may be half made when the other's events are on disk. It holds none, and is swept after an hour.
+    """
+    return [path for path in service.iterdir() if not path.name.startswith(".")]
+
+
+def until(true: Callable[[], bool], timeout_s: float = 180, told: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; one that does not come about fails with what `told` says, and what each thread was at."""
     deadline = time.monotonic() + timeout_s
     while not true():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            faulthandler.dump_traceback()
+            pytest.fail(f"not within {timeout_s} s; {told()}")
         time.sleep(0.02)

@@ -7,7 +7,8 @@ from unittest import mock
 import pytest
 from odd_s3 import closed_port
 
-from headrace.archiver.kafka_source import REJOIN_S_MAX, KafkaSource, consumer_config
+from headrace.archiver.group_care import REJOIN_S_MAX
+from headrace.archiver.kafka_source import KafkaSource, consumer_config
 from headrace.archiver.source import SourceError, Start, TopicPartition
 
 

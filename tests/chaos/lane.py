@@ -29,10 +29,6 @@ EXIT_SERVER = 3
 NO_MEMFD = "import os\n\nif hasattr(os, 'memfd_create'):\n    del os.memfd_create\n"
 
 
-NOBODYS = "partitions of the stable group that no member has"
-"""How a failed wait tells of the fault in docs/runbook/not-running.md."""
-
-
 class RoundFailed(Exception):
     """A round did not end as it must. The message says what and where the logs are."""
 
@@ -398,7 +394,7 @@ class BrokenRound:
                 orphans = [(pid, state_of(pid)) for pid in self._archiver.orphans()]
                 ends = self._producer.ends(self._topic_id)
                 nobodys = self._rig.nobodys(self._topic, self._topic, self._plan.partitions)
-                state = f"{NOBODYS}: {nobodys}\n" if nobodys else ""
+                state = f"partitions of the stable group that no member has: {nobodys}\n" if nobodys else ""
                 state += f"orphans {orphans}\nlog {log.next}, {log.gaps}\nends {ends}\ngaps made {self._injected}"
                 raise AssertionError(f"not within {timeout_s} s: {what}\n{state[:3000]}\n{self._archiver.tail()}")
             self._sleep(0.25)

@@ -1,4 +1,4 @@
-"""The one stall that the short chaos run excuses is told from others by what Kafka says of the group."""
+"""What a stalled round tells of its group: which partitions a stable group has left to nobody."""
 
 import time
 from types import SimpleNamespace

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import localstack_server
 import pytest
 
+collect_ignore = [] if localstack_server.WANTED else ["test_localstack_setup.py"]
+
 
 @pytest.fixture(scope="session")
 def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[localstack_server.LocalStack]:

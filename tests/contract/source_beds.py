@@ -1,5 +1,6 @@
 """Two Kafkas to hold to one contract: the simulated one, and the real one of the test session."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,8 +20,9 @@ from simulation.source import SimSource
 from worker_slots import wait_until
 
 from headrace.archiver.clock import SystemClock
-from headrace.archiver.kafka_source import KafkaSource, consumer_config
+from headrace.archiver.kafka_source import consumer_config
 from headrace.archiver.source import OffsetLost, Reached, Records, Source, SourceEvent, Start, TopicPartition
+from headrace.archiver.sources import make_source
 
 WAIT_S = 60.0
 
@@ -185,10 +187,11 @@ class SimBed:
 
 
 class RealBed:
-    """The session's Kafka, and the production source on it."""
+    """The session's Kafka, and one of the production sources on it."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, reading: str) -> None:
         self._servers = servers
+        self._reading = reading
         self._admin = AdminClient({"bootstrap.servers": servers.kafka})
         self._members: list[Member] = []
 
@@ -251,8 +254,14 @@ class RealBed:
             },
         )
         made = Member(
-            lambda member: KafkaSource(
-                config, [topic], member, clock=SystemClock(threading.Event()), warn=lambda _text: None
+            lambda member: make_source(
+                self._reading,
+                config,
+                [topic],
+                member,
+                clock=SystemClock(threading.Event()),
+                warn=lambda _text: None,
+                random_bytes=os.urandom,
             ),
             starts or {},
         )

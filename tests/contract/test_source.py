@@ -6,13 +6,15 @@ import pytest
 from servers import Servers
 
 from contract.source_beds import Bed, Member, RealBed, SimBed
+from headrace.archiver.default_names import READINGS
 from headrace.archiver.source import SourceFenced, Start, TopicPartition
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.servers)])
+@pytest.fixture(params=["simulated", *(pytest.param(kind, marks=pytest.mark.servers) for kind in READINGS)])
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    """A Kafka of each kind."""
-    made: Bed = SimBed() if request.param == "simulated" else RealBed(request.getfixturevalue("servers"))
+    """A Kafka of each kind; the real one read in each way."""
+    simulated = request.param == "simulated"
+    made: Bed = SimBed() if simulated else RealBed(request.getfixturevalue("servers"), request.param)
     yield made
     made.close()
 
@@ -180,12 +182,13 @@ def test_a_static_member_is_fenced_by_its_successor(bed: Bed) -> None:
 
 
 @pytest.mark.servers
-def test_a_static_member_that_is_back_in_time_disturbs_nobody(servers: Servers) -> None:
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_static_member_that_is_back_in_time_disturbs_nobody(servers: Servers, reading: str) -> None:
     """A pod that ends and starts within the session timeout gets its own partitions; the other member hears nothing.
 
     Only the real broker: in the simulated group whoever closes has left, static or not; that is harder on the archiver.
     """
-    bed = RealBed(servers)
+    bed = RealBed(servers, reading)
     topic = bed.new_topic(4)
 
     def pod(name: str) -> Member:

@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from archiving import Archive, run_headrace
@@ -19,6 +21,7 @@ from worker_slots import wait_until
 from headrace.archiver.kafka_acls import ROLES, Grant, Role, grants_of
 from headrace.archiver.kafka_metadata import KafkaMetadata
 from headrace.archiver.source import SourceError
+from headrace.archiver.sources import obstacle
 from headrace.cli.main import root
 
 pytestmark = pytest.mark.servers
@@ -230,3 +233,31 @@ def test_it_holds_up_no_other_and_loses_nothing(kafka: SecuredKafka, state: str)
         wait_until(lambda: app.queue.depth()[0] == 0, "all is delivered")
         assert (app.shipper.acked, app.shipper.restarts) == (40, restarts)
     assert values(kafka, good) == values(kafka, bad) == [b"%04d" % number for number in range(20)]
+
+
+def test_record_batches_are_fetched_over_the_same_connections(kafka: SecuredKafka) -> None:
+    """With password and with certificate nothing stands in the way; what does is told, without the password.
+
+    The broker's signature is checked, too: whoever does not know the password cannot pass for the broker.
+    """
+
+    def blocked(config: dict[str, Any]) -> str | None:
+        return obstacle(config, os.urandom)
+
+    by_password = kafka.config("archiver")
+    certificate, key = kafka.certificates.sign("archiver", "DNS:archiver")
+    by_certificate = {
+        "bootstrap.servers": kafka.mtls,
+        "security.protocol": "ssl",
+        "broker.address.family": "v4",
+        "ssl.ca.location": str(kafka.certificates.ca),
+        "ssl.certificate.location": str(certificate),
+        "ssl.key.location": str(key),
+    }
+    assert [blocked(config) for config in (by_password, by_certificate)] == [None, None]
+    refused = str(blocked(by_password | {"sasl.password": "pass-word-that-is-wrong"}))
+    assert "refuses sasl.username 'archiver'" in refused
+    assert "pass-word" not in refused
+    assert "not valid for '127.0.0.1'" in str(blocked(by_password | {"bootstrap.servers": kafka.scram_by_address}))
+    assert "GSSAPI" in str(blocked(by_password | {"sasl.mechanism": "GSSAPI"}))
+    assert "does not offer" in str(blocked(by_password | {"sasl.mechanism": "PLAIN"}))

@@ -1,5 +1,6 @@
 """Ports are free when chosen and kept afterwards; the state file is whole, private, and checked when read."""
 
+import json
 import random
 import socket
 import stat
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.local import ports
+from headrace.local import Instance, ports
 from headrace.local.errors import LocalError
 from headrace.local.state import FILE, State
 
@@ -71,3 +72,20 @@ def test_only_the_server_that_lost_a_port_gets_others() -> None:
         assert moved.s3 == state.s3
         assert state.with_free_ports(random.Random(), kafka=False, s3=True) == state
     assert state.with_free_ports(random.Random(), kafka=True, s3=True) == state
+
+
+def test_an_instance_keeps_its_kind_of_s3(tmp_path: Path) -> None:
+    """The kind is kept, an instance from before there were kinds has SeaweedFS, and `up` refuses another at once."""
+    state = State.fresh(random.Random(), "localstack")
+    state.save(tmp_path)
+    assert State.load(tmp_path) == state
+    with pytest.raises(LocalError, match="has localstack; for seaweedfs name another folder"):
+        Instance(tmp_path, s3_kind="seaweedfs").up()
+    kept = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps({name: each for name, each in kept.items() if name != "s3_kind"}))
+    before = State.load(tmp_path)
+    assert before is not None
+    assert before.s3_kind == "seaweedfs"
+    (tmp_path / FILE).write_text(json.dumps({**kept, "s3_kind": "minio"}))
+    with pytest.raises(LocalError, match="'minio', this headrace knows seaweedfs, localstack"):
+        State.load(tmp_path)

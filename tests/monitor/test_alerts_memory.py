@@ -76,6 +76,16 @@ def test_an_end_without_a_beginning_is_not_told() -> None:
     assert tell(memory, [transition("still_firing", 3)]) == [("firing", 3)]
 
 
+def test_what_is_read_late_does_not_undo_an_end() -> None:
+    """Another thread reads the topic meanwhile: of one window the end stands, in whatever order both are noted."""
+    memory = AlertMemory(still_every_us=EVERY_US)
+    ended = Told.of(transition("resolved", 3), START_US)
+    assert memory.observe(ended)
+    assert not memory.observe(Told.of(transition("firing", 3), START_US))
+    assert not memory.observe(Told.of(transition("firing", 2), START_US))
+    assert memory.firing() == []
+
+
 def test_alerts_of_other_labels_are_others() -> None:
     """Each group of a rule has its own alert."""
     memory = AlertMemory(still_every_us=EVERY_US)

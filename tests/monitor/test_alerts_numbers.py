@@ -33,6 +33,16 @@ def test_what_was_told_and_what_fires() -> None:
     assert scraped(numbers)["headrace_monitor_firing"] == {("failed-logins", "critical"): 0}
 
 
+def test_a_rule_that_was_removed_does_not_fire_for_ever() -> None:
+    """Nobody will tell of its end: after some time without a word it is taken to be over."""
+    since_us = 0
+    numbers = MonitorNumbers(lambda: since_us)
+    numbers.told([Told.of(transition(), START_US)])
+    assert numbers.firing_now() == {("failed-logins", "critical"): 1}
+    since_us = transition().at_us + 1
+    assert numbers.firing_now() == {("failed-logins", "critical"): 0}
+
+
 def test_how_far_it_is() -> None:
     """The newest window of a rule; of its groups the largest value, with that group's band."""
     numbers = MonitorNumbers()

@@ -4,6 +4,7 @@ The app is the real EventLog with its threads, over a fake broker that holds wha
 HEADRACE_SEEDS sets how many seeds the damage tests take (10): a seed decides where bits flip, not what the threads do.
 """
 
+import faulthandler
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from fake_producer import HOLD, FakeBroker
 
 from headrace.producer import EventLog
+from headrace.producer.spool import ownership
 from headrace.producer.spool.limits import SpoolLimits
 from headrace.schemas import Pin
 from headrace.schemas.catalog import builtin
@@ -94,10 +96,13 @@ class App:
         return counts.dropped
 
 
-def until(true: Callable[[], bool], timeout_s: float = 180) -> None:
+def until(true: Callable[[], bool], timeout_s: float = 180, told: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; one that does not come about fails with what `told` says, and what each thread was at."""
     deadline = time.monotonic() + timeout_s
     while not true():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            faulthandler.dump_traceback()
+            pytest.fail(f"not within {timeout_s} s; {told()}")
         time.sleep(0.005)
 
 
@@ -235,6 +240,14 @@ def test_bits_that_flip_under_the_app(tmp_path: Path, seed: int) -> None:
     assert set(app.end()) <= {"damaged"}
 
 
+def free(folder: Path) -> bool:
+    """Whether nobody owns a folder any more."""
+    owned = ownership.adopt(folder)
+    if owned is not None:
+        owned.release()
+    return owned is not None
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_dead_processs_spool_that_is_torn(tmp_path: Path, seed: int) -> None:
     """What a dead process left is cut and hit at random: its adopter delivers or counts all up to the last good event.
@@ -246,7 +259,9 @@ def test_a_dead_processs_spool_that_is_torn(tmp_path: Path, seed: int) -> None:
     with app.busy():
         until(lambda: app.taken > enough)
     assert app.raised == []
+    (folder,) = (tmp_path / "spool" / "web").iterdir()
     app.log.close(0.1)
+    until(lambda: free(folder))
     segments = sorted(tmp_path.rglob("*.seg"))
     for _ in range(chance.randrange(1, 4)):
         path = chance.choice(segments)
@@ -260,7 +275,7 @@ def test_a_dead_processs_spool_that_is_torn(tmp_path: Path, seed: int) -> None:
     adopter = App(tmp_path / "spool", threads=0)
     adopter.let_go()
     adopter.log.emit(Pin(user_id=99, pin_id=0, action="SAVE"))
-    until(lambda: len(list((tmp_path / "spool" / "web").iterdir())) == 1)
+    until(lambda: len(list((tmp_path / "spool" / "web").iterdir())) == 1, told=adopter.log.counts)
     counts = adopter.log.counts()
     adopter.log.close(120)
     decoder = Decoder(builtin())

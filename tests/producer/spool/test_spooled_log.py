@@ -5,15 +5,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
-from fake_producer import HOLD, FakeBroker
+from fake_producer import HOLD, FakeBroker, FakeProducer
 
 from headrace.producer import EventLog
+from headrace.producer.spool import ownership
 from headrace.producer.spool.limits import SpoolLimits
 from headrace.schemas import Error, Pin
 from headrace.schemas.catalog import builtin
@@ -87,6 +88,40 @@ def test_what_is_left_at_exit_is_delivered_by_the_next(make: Callable[..., Event
     assert following.counts().adopted_lost == {}
     assert following.close(60)
     assert folders(tmp_path) == []
+
+
+def test_a_shipper_that_ends_too_late_for_close_lets_go_of_the_folder(
+    make: Callable[..., EventLog], tmp_path: Path
+) -> None:
+    """close() does not wait for a client that hangs; once that ends, another log adopts what was left, in the same
+    process too."""
+    hanging, go_on = threading.Event(), threading.Event()
+
+    class Hanging(FakeBroker):
+        def make_producer(self, config: Mapping[str, Any]) -> FakeProducer:
+            producer = super().make_producer(config)
+            poll = producer.poll
+
+            def hang(timeout: float) -> int:
+                hanging.set()
+                assert go_on.wait(180)
+                return poll(timeout)
+
+            producer.poll = hang  # type: ignore[method-assign]
+            return producer
+
+    broker, other = Hanging(), FakeBroker()
+    broker.decide = lambda *_: HOLD
+    log = make(broker)
+    assert log.emit(PIN)
+    assert hanging.wait(180)
+    assert not log.close(0.1)
+    (left,) = folders(tmp_path)
+    assert ownership.adopt(left) is None, "its thread has not ended"
+    go_on.set()
+    adopter = make(other)
+    assert adopter.emit(PIN)
+    until(lambda: left not in folders(tmp_path) and len(pins(other)) == 2)
 
 
 def test_another_services_orphans_stay(make: Callable[..., EventLog], tmp_path: Path) -> None:
@@ -171,8 +206,9 @@ FULL = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import resource
-from fake_producer import HOLD, FakeBroker
+from fake_producer import HOLD, FakeBroker, FakeProducer
 from headrace.producer import EventLog
+from headrace.producer.spool import ownership
 from headrace.producer.spool.limits import SpoolLimits
 from headrace.schemas import Pin
 broker = FakeBroker()
