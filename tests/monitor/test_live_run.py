@@ -188,7 +188,7 @@ def test_an_idle_stream_is_seen_to_stop(servers: Servers, tmp_path: Path) -> Non
         def busy() -> bool:
             assert worker.process.poll() is None, worker.err.read_text()[-3000:]
             some()
-            return sum(each["value"] >= 5 for each in worker.said("point")) >= 8
+            return len([each for each in worker.said("point") if each["value"] >= 5]) >= 8
 
         wait_until(busy, "windows are full")
         wait_until(lambda: any(each["state"] == "firing" for each in worker.said("alert")), "that it stopped is told")
