@@ -160,13 +160,17 @@ def partitions_of(kafka: Mapping[str, Any], topics: Sequence[str]) -> tuple[dict
     return {topic: len(known[topic].partitions) for topic in topics}, replicas
 
 
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
 def begin(
     kafka: Mapping[str, Any],
     group: str,
     partitions: Mapping[str, int],
     *,
     from_start: bool,
-    pause: Callable[[float], object] = threading.Event().wait,
+    pause: Callable[[float], object] = _pause,
 ) -> None:
     """Commit a first position for partitions for which the group has none, before any worker reads.
 
