@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from servers import Servers, running
 
 # A machine that stands still for a moment makes nothing wrong: what hangs is ended by pytest-timeout.
-settings.register_profile("headrace", deadline=None)
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
 
 # What judges the archive's exactness is believed the first time that it fails.
