@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test contract simulate lint bench chaos soak image-check sbom audit clean
+.PHONY: help demo test monitor-env contract simulate lint bench chaos soak image-check sbom audit clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
@@ -35,13 +35,23 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# The monitor's stream engine holds Kafka's client below the version that all else has: an environment of its own.
+$(VENV)-monitor/.installed: requirements/monitor.txt pyproject.toml
+	@echo "installing the monitor's stream engine into $(VENV)-monitor (once; 640 MB, up to a minute)"
+	@$(PYTHON) -m venv --clear $(VENV)-monitor
+	@$(VENV)-monitor/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
+	@$(VENV)-monitor/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation -e .
+	@touch $@
+
+monitor-env: $(VENV)-monitor/.installed ## what `headrace monitor run` needs, in an environment of its own: .venv-monitor
+
 demo: $(VENV)/.installed ## the whole round on real servers: events -> Kafka -> Parquet on S3 -> replay, proven exact
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 # Tests wait more than they compute: some processes share all of them file by file, each with servers of its own. What
 # ARGS names runs in one process, and prints as it goes.
 WORKERS ?= 3
-test: $(VENV)/.installed-dev ## all tests, on a real Kafka and a real S3 that they start themselves
+test: $(VENV)/.installed-dev $(VENV)-monitor/.installed ## all tests, on a real Kafka and a real S3 that they start themselves
 	@$(BIN)/python -m pytest $(or $(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 contract: $(VENV)/.installed-dev ## what is asked of an object store: on the fakes, on SeaweedFS, and on LocalStack
@@ -91,4 +101,4 @@ audit: $(VENV)-check/.installed ## look all pins up among known vulnerabilities;
 	@$(VENV)-check/bin/python docker/check/audit.py --vulnerability-service osv $(ARGS)
 
 clean: ## remove the virtual environments, caches and builds
-	rm -rf $(VENV) $(VENV)-check localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-check $(VENV)-monitor localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

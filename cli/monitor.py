@@ -11,18 +11,16 @@ import click
 
 from headrace.monitor.backtest import backtest
 from headrace.monitor.durations import microseconds
-from headrace.monitor.rules import Rule
-from headrace.monitor.rules_file import READY, RulesWrong, read_rules
+from headrace.monitor.rules_file import READY
 from headrace.monitor.transition import Transition, WindowPoint
 from headrace.replay.errors import RequestRefused
 from headrace.replay.selection import parse_selection
-from headrace.schemas.catalog import SchemaCatalog, builtin, from_folder
-from headrace.schemas.errors import SchemaError
-from headrace.schemas.folder import read_folder
 from headrace.schemas.safe_text import safe_line
 
 from .monitor_alerts import test_alert
-from .options import EXIT_WRONG, archive_option, fail
+from .monitor_options import prefix_option, rules_argument, rules_of, schemas_option, transition_json
+from .monitor_run import run_command
+from .options import archive_option
 from .servers import open_store, reported_errors
 
 
@@ -34,31 +32,8 @@ def command() -> None:
     """
 
 
+command.add_command(run_command)
 command.add_command(test_alert)
-
-rules_argument = click.argument("rules_path", metavar="RULES")
-prefix_option = click.option("--topic-prefix", default="", metavar="TEXT", help="What topics' names begin with.")
-schemas_option = click.option(
-    "--schemas", type=click.Path(exists=True, file_okay=False), help="A folder of event types of your own."
-)
-
-
-def rules_of(path: str, schemas: str | None, topic_prefix: str) -> list[Rule]:
-    """Read the rules that a command names. Ends it with all that is wrong with them."""
-    try:
-        return read_rules(READY if path == "ready" else Path(path), catalog_of(schemas), topic_prefix=topic_prefix)
-    except RulesWrong as error:
-        for line in str(error).splitlines():
-            click.echo(f"WRONG {line}", err=True)
-        raise SystemExit(EXIT_WRONG) from None
-
-
-def catalog_of(schemas: str | None) -> SchemaCatalog:
-    """Return the event types of a folder, or headrace's own. Ends the command when the folder cannot be read."""
-    try:
-        return builtin() if schemas is None else from_folder(read_folder(Path(schemas)))
-    except SchemaError as error:
-        fail(str(error), EXIT_WRONG)
 
 
 @command.command(name="check")
@@ -157,11 +132,6 @@ class _Told:
                 click.echo(line_of(each))
         for point in points if self._points and self._as_json else ():
             click.echo(json.dumps({"kind": "point", **asdict(point)}))
-
-
-def transition_json(transition: Transition) -> dict[str, object]:
-    """Return a transition as JSON has it."""
-    return {**asdict(transition), "fingerprint": transition.fingerprint}
 
 
 def line_of(transition: Transition) -> str:

@@ -100,12 +100,20 @@ def alerting(
     kafka: Mapping[str, Any],
     rules: Mapping[str, tuple[str, str]],
     say: Callable[[str], None] = lambda _line: None,
+    *,
+    folder: Path | None = None,
 ) -> Iterator[Alerts]:
     """Tell alerts, and serve what there is to serve, for as long as the block lasts.
+
+    `folder`: where a run keeps its state; charts and outbox are kept there unless the options name other files.
 
     `kafka`: librdkafka's settings with bootstrap.servers; `rules`: severity and what it is about, by name. What it
     yields is a Sink, and has `on_points` and `numbers` for the runner. Ends the command when that is not possible.
     """
+    if folder is not None:
+        said = telling.settings
+        charts, outbox = said.charts or folder / "charts.sqlite", said.outbox or folder / "outbox.sqlite"
+        telling = replace(telling, settings=replace(said, charts=charts, outbox=outbox))
     try:
         alerts = Alerts(
             telling.settings, kafka, rules, now_us=_now_us, monotonic=time.monotonic, draw=random.random

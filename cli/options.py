@@ -25,12 +25,18 @@ def _with_store(context: click.Context, _option: click.Parameter, value: str) ->
 
 kafka_option = setting_option("kafka.servers", required=True)
 _url_option = setting_option("store.url", required=True, callback=_with_store)
+_url_if_any = setting_option("store.url", callback=_with_store)
 log_format_option = setting_option("log.format")
 
 
 def archive_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --archive, handed over as `archive_url`, and how S3 is spoken to: see s3_options.py."""
     return _url_option(s3_options(command))
+
+
+def optional_archive_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --archive for a verb that can do without: `archive_url` may be None."""
+    return _url_if_any(s3_options(command))
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -85,16 +85,17 @@ class Noticed:
     is over wakes nobody; one that goes on is told as firing once its windows are recent.
     """
 
-    def __init__(self, *, age_us_max: int) -> None:
+    def __init__(self, *, age_us_max: int, known_max: int = KNOWN_MAX) -> None:
         self._age_us_max = age_us_max
-        self._noticed: set[str] = set()
+        self._known_max = known_max
+        self._noticed: dict[str, None] = {}  # in the order in which people came to know
 
     def others_told(self, told: Told) -> None:
         """Take it that people know, or know that it is over, as another process told them: if it was recent then."""
         if told.transition.state == "resolved":
-            self._noticed.discard(told.fingerprint)
+            self._noticed.pop(told.fingerprint, None)
         elif told.told_us is None or told.told_us - told.transition.window_end_us <= self._age_us_max:
-            self._noticed.add(told.fingerprint)
+            self._add(told.fingerprint)
 
     def knows(self, fingerprint: str) -> bool:
         """Whether people know that it fires."""
@@ -104,11 +105,16 @@ class Noticed:
         """Return what to tell people, now at `now_us`; None: nothing."""
         if told.transition.state == "resolved":
             known = told.fingerprint in self._noticed
-            self._noticed.discard(told.fingerprint)
+            self._noticed.pop(told.fingerprint, None)
             return told if known else None
         if told.fingerprint in self._noticed:
             return told
         if now_us - told.transition.window_end_us > self._age_us_max:
             return None
-        self._noticed.add(told.fingerprint)
+        self._add(told.fingerprint)
         return told.as_state("firing")
+
+    def _add(self, fingerprint: str) -> None:
+        self._noticed[fingerprint] = None
+        while len(self._noticed) > self._known_max:
+            del self._noticed[next(iter(self._noticed))]

@@ -20,7 +20,7 @@ from .alerts_event import Told, event_of, told_of
 RECORDS_MAX = 100_000
 """So many of the newest records are read at the start. An alert that fires is in there again with each still_firing."""
 READ_S = 30.0
-POLL_S = 0.2
+POLL_S = 0.02
 REQUEST_TIMEOUT_S = 10.0
 DELIVERY_S = 30.0
 _SETTINGS = {

@@ -30,12 +30,19 @@ class Closed(NamedTuple):
 
 
 class Evaluator:
-    """One rule. `origin_us`: windows that start before it are not judged (None: the first hop that holds events)."""
+    """One rule. `origin_us`: windows that start before it are not judged (None: the first hop that holds events).
 
-    def __init__(self, rule: Rule, *, origin_us: int | None = None, last_us: int | None = None) -> None:
+    `last_us`: windows that end after it are not judged. `from_now`: begin with the first hop after what had been read
+    when all partitions were known: the hop in which a monitor is started is not whole.
+    """
+
+    def __init__(
+        self, rule: Rule, *, origin_us: int | None = None, last_us: int | None = None, from_now: bool = False
+    ) -> None:
         self.rule = rule
         self.origin_us = origin_us
         self._last_us = last_us
+        self._from_now = from_now
         self.learned_us = 0
         self.watermarks: dict[int, int] = {}
         self.partitions = 0
@@ -75,6 +82,14 @@ class Evaluator:
             return
         self.changed_panes.add(start_us)
 
+    def know(self, other: "Evaluator") -> None:
+        """Take over what another evaluator of this rule has learned: baselines, and values that were seen."""
+        self.baselines = other.baselines
+        self.changed_slots = {(group, slot) for group, each in other.baselines.items() for slot in each.slots()}
+        self.seen = other.seen
+        self.seen.changed = set(other.seen.groups())
+        self.learned_us = self.rule.learn_us
+
     def idle(self, watermarks: Mapping[int, int], partitions: int) -> None:
         """Take that some partitions hold nothing unread up to a time: partition -> microseconds."""
         self.partitions = partitions
@@ -110,6 +125,8 @@ class Evaluator:
         if watermark_us < 0:
             return False
         hop_us = self.rule.hop_us
+        if self._from_now and self.origin_us is None:
+            self.origin_us = max(self.watermarks.values())
         if self.origin_us is not None:
             self.next_us = -(-self.origin_us // hop_us) * hop_us
             for start_us in [each for each in self.open if each < self.next_us]:
@@ -127,7 +144,6 @@ class Evaluator:
         pane = self.open.pop(start_us, {})
         end_us = start_us + rule.hop_us
         self.next_us = end_us
-        self.changed_panes.add(start_us)
         gone = self.sums.push(pane)
         if self.before is not None and gone is not None:
             self.before.push(gone)

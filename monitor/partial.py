@@ -44,7 +44,11 @@ class Partial:
     @classmethod
     def of(cls, body: bytes) -> "Partial":
         """Return what a message holds. Raises ValueError, KeyError, TypeError for anything else."""
-        value = json.loads(body)
+        return cls.of_json(json.loads(body))
+
+    @classmethod
+    def of_json(cls, value: Any) -> "Partial":
+        """Return what a message holds that was read as JSON. Raises KeyError, TypeError, ValueError."""
         return cls(
             value["rule"],
             value["definition"],

@@ -63,7 +63,10 @@ class PartitionPanes:
         self._panes = [_RulePanes(rule) for rule in rules]
         self._partition = partition
         self._partitions = partitions
-        self._seen = SeenIds(max(pane.late_us for pane in self._panes), ids_max=ids_max)
+        keep_us = max(pane.late_us for pane in self._panes)
+        self.ids_keep_us = 2 * keep_us
+        """An id of an event older than this before the watermark need not be known: a repeat would be late."""
+        self._seen = SeenIds(keep_us, ids_max=ids_max)
         self._new_ids: list[bytes] = []
         self._uncounted = dict.fromkeys(UNCOUNTED, 0)
         self.watermark_us = -1

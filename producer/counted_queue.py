@@ -16,6 +16,7 @@ OnLost = Callable[[str, int, int, str], None]
 NOT_ACCEPTED = "not_accepted"
 REFUSED = "refused"
 TORN = "torn"
+_ENDED_MAX = 10_000
 
 
 def _nobody(_topic: str, _first: int, _last: int, _reason: str) -> None:
@@ -104,7 +105,7 @@ class CountedQueue:
         """Tell of an event that was read and will not be delivered, unless that was told before."""
         if position < self._done or (topic, seq) in self._ended:
             return
-        if not self._own:
+        if not self._own and len(self._ended) < _ENDED_MAX:
             self._ended[topic, seq] = position
         if reason != REFUSED:
             self.passed[reason] = self.passed.get(reason, 0) + 1

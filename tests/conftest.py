@@ -4,7 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import Servers, running
+
+# A machine that stands still for a moment makes nothing wrong: what hangs is ended by pytest-timeout.
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headrace")
 
 # What judges the archive's exactness is believed the first time that it fails.
 NEVER_RUN_AGAIN = ("tests/chaos/", "tests/integration/test_exactness", "tests/simulation/")

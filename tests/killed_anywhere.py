@@ -6,6 +6,7 @@ killed, by SIGKILL, right before its nth step: so that the kernel frees its lock
 """
 
 import functools
+import itertools
 import json
 import os
 import random
@@ -184,6 +185,17 @@ def ship(spool: Path, to: Delivered, steps: Steps) -> None:
     assert not [line for line in said if "again" in line], said
 
 
+def start(spool: Path, to: Delivered, steps: Steps) -> None:
+    """Be a process that begins with two threads: each makes a folder, and one of them is not needed."""
+    del to
+    made, other = (started(spool, SpoolQueue, session) for session in (SESSION, SESSION[::-1]))
+    emit(made, EMITTED[:3])
+    steps.next()
+    other.close()
+    emit(made, EMITTED[3:])
+    made._own.owned.release()
+
+
 Process = Callable[[Path, Delivered, Steps], None]
 
 
@@ -211,11 +223,11 @@ def run(process: Process, spool: Path, to: Delivered, last: int | None) -> int |
     return int(data) if code == 0 else None
 
 
-def started(spool: Path, kind: type[SpoolQueue]) -> SpoolQueue:
+def started(spool: Path, kind: type[SpoolQueue], session: bytes = SESSION) -> SpoolQueue:
     """Be a process that has emitted nothing yet."""
     clock = Clock()
     return kind(
-        spool, service="web", host="h1", session_id=SESSION, limits=LIMITS, clock_ns=clock.ns, monotonic=clock.monotonic
+        spool, service="web", host="h1", session_id=session, limits=LIMITS, clock_ns=clock.ns, monotonic=clock.monotonic
     )
 
 
@@ -329,6 +341,27 @@ class Trials:
             self.deaths += run(self._process, self._spool, to, at) is None
 
 
+def starting(folder: Path) -> None:
+    """Kill a process at each step of its beginning: an adopter finishes what it left, but for a folder half made, which
+    holds no events and goes after an hour."""
+    spool, to, killed, half_made = folder / "spool", Delivered(folder / "delivered"), 0, 0
+    for at in itertools.count(1):
+        shutil.rmtree(spool, ignore_errors=True)
+        spool.mkdir()
+        steps = run(start, spool, to, at)
+        run(adopt_untold, spool, to, None)
+        left = [path for path in spool.glob("web/*") if path.name != "dead-letters"]
+        assert all(path.name.startswith(".new-") and not list(path.glob("*.seg")) for path in left), left
+        half_made += len(left)
+        for service in spool.iterdir():
+            ownership.sweep(service, time.time() + 4000)
+        assert not any(path.exists() for path in left)
+        if steps is not None:
+            break
+        killed += 1
+    print(f"starting: {killed + 1} steps, {killed} processes killed, {half_made} folders half made")
+
+
 def main(kind: str, folder: Path, *, thorough: bool) -> None:
     """Kill at each step, and a second one at random; thorough: at each step twice over, and more at random."""
     processes = {"adopter": adopt, "untold": adopt_untold, "ship": ship, "living": ship}
@@ -348,4 +381,7 @@ def main(kind: str, folder: Path, *, thorough: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), thorough=bool(os.environ.get("HEADRACE_THOROUGH")))
+    if sys.argv[1] == "starting":
+        starting(Path(sys.argv[2]))
+    else:
+        main(sys.argv[1], Path(sys.argv[2]), thorough=bool(os.environ.get("HEADRACE_THOROUGH")))

@@ -6,6 +6,7 @@ safe in another queue. Without the file, as when nobody kept books before, they 
 """
 
 import contextlib
+import functools
 import json
 import os
 import zlib
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.schemas.catalog import AUDIT_TOPIC
+from headrace.schemas.catalog import AUDIT_TOPIC, builtin
+from headrace.schemas.errors import SchemaError
 from headrace.schemas.events import Audit
+from headrace.schemas.frame import Decoder
 
 from ..auditing import RANGES_MAX, Account, AuditSettings, Put, audit_event
-from ..counted_queue import REFUSED, CountedQueue
+from ..counted_queue import REFUSED, CountedQueue, OnLost
 from ..ledger import Ledger
 from ..record import Record
 from .orphan_queue import OrphanQueue
@@ -25,6 +28,22 @@ from .orphan_queue import OrphanQueue
 FILE = "books"
 _VERSION = 1
 _EXPIRED = "expired"
+
+
+class _Listening(CountedQueue):
+    """Has the audit events that pass told of, too."""
+
+    def __init__(self, queue: OrphanQueue, on_lost: OnLost, on_audit: Callable[[bytes], None]) -> None:
+        super().__init__(queue, on_lost, before={})
+        self._on_audit = on_audit
+
+    def read(self, records_max: int) -> list[tuple[int, Record]]:
+        """Return the next records with their positions."""
+        batch = super().read(records_max)
+        for _, record in batch:
+            if record.topic == AUDIT_TOPIC:
+                self._on_audit(record.value)
+        return batch
 
 
 class FolderBooks:
@@ -54,7 +73,8 @@ class FolderBooks:
         self._last = monotonic()
         self._written = ""
         self._begun = False
-        self.counted = CountedQueue(queue, self._ledger.add, before={})
+        self._topics: set[str] = set()
+        self.counted: CountedQueue = _Listening(queue, self._ledger.add, self._heard)
         """The queue as it is to be read."""
         queue.on_begin, queue.before_cursor, queue.before_removal = self._begin, self._write, self._settle
         if queue.start is not None:
@@ -75,6 +95,15 @@ class FolderBooks:
                 self._entries = self._ledger.entries
             self._write(self._queue.lowest_unacked())
 
+    def _heard(self, value: bytes) -> None:
+        """Learn of which topics the session itself tells: there may be some of which it had every event refused."""
+        try:
+            event = _decoder().decode(value)
+        except SchemaError:
+            return
+        if event.get("about_session") == self._session_id:
+            self._topics.add(event["about_topic"])
+
     def _begin(self) -> None:
         self._begun = True
         start = self._queue.start
@@ -82,7 +111,7 @@ class FolderBooks:
         saved = read_books(self._queue.folder)
         # Whoever moved the cursor and kept no books left them behind: what they say is not true any more.
         if saved is not None and (position is None or position <= saved["counted"]["done"]):
-            self._torn = saved["torn"]
+            self._torn, self._topics = saved["torn"], set(saved["topics"])
             self._ledger.go_on(saved["ledger"])
             self.counted.go_on(saved["counted"]["next"] if position is None else position, saved["counted"])
         elif start is not None:
@@ -96,7 +125,8 @@ class FolderBooks:
             events = ends.pop()
             self._torn += events is None or not self.counted.torn(events)
         counted = self.counted.state(done)
-        books = {"torn": self._torn, "counted": counted, "ledger": self._ledger.state()}
+        told = {"torn": self._torn, "topics": sorted(self._topics)}
+        books = {**told, "counted": counted, "ledger": self._ledger.state()}
         text = json.dumps({"version": _VERSION, **books}, separators=(",", ":"))
         if text == self._written:
             return True
@@ -146,6 +176,8 @@ class FolderBooks:
         waiting: dict[str, int] = {}
         for topic, _ in counted.waiting.values():
             waiting[topic] = waiting.get(topic, 0) + 1
+        if closed:
+            yield from ((topic, Account(0, 0, 0, 0, {})) for topic in sorted(self._topics - counted.last_seqs.keys()))
         for topic, last_seq in sorted(counted.last_seqs.items()):
             if topic == AUDIT_TOPIC:
                 continue
@@ -180,6 +212,11 @@ class FolderBooks:
         return {reason: count for reason, count in found.items() if count > 0}
 
 
+@functools.cache
+def _decoder() -> Decoder:
+    return Decoder(builtin())
+
+
 def read_books(folder: Path) -> Mapping[str, Any] | None:
     """Return a folder's books, or None where there are none that can be trusted."""
     try:
@@ -189,4 +226,4 @@ def read_books(folder: Path) -> Mapping[str, Any] | None:
         found: Mapping[str, Any] = json.loads(text)
     except (OSError, ValueError):
         return None
-    return found if found["version"] == _VERSION else None
+    return found if found.get("version") == _VERSION else None

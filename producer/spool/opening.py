@@ -29,7 +29,7 @@ class SpoolSettings:
 def usable(settings: SpoolSettings) -> bool:
     """Tell whether a file can be made in the spool now; warn if not."""
     folder = ownership.service_folder(settings.path, settings.service)
-    probe = folder / f".probe-{os.getpid()}"
+    probe = folder / f"{ownership.PROBE}{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(probe, os.O_RDWR | os.O_CREAT, 0o600)

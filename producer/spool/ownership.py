@@ -19,6 +19,7 @@ from .. import forks
 
 LOCK = "lock"
 SHIP_LOCK = "ship.lock"
+PROBE = ".probe-"
 _NEW = ".new-"
 _NEW_AGE_S_MAX = 3600
 _PROCESS = re.compile(r".+-\d+-[0-9a-f]{32}")
@@ -169,12 +170,16 @@ def processes(service: Path) -> Iterator[Path]:
 
 
 def sweep(service: Path, now_s: float) -> None:
-    """Remove what processes left that died in the middle: folders that were never finished, over an hour ago, and
-    empty ones whose lock, the last file in them, was removed already."""
+    """Remove what processes left that died in the middle: folders that were never finished and files that only tried
+    the disk, over an hour old, and empty folders whose lock, the last file in them, was removed already."""
     for path in processes(service):
         if not (path / LOCK).exists():
             with contextlib.suppress(OSError):  # somebody else removed it, or it is not empty
                 path.rmdir()
+    with contextlib.suppress(OSError):
+        for path in service.glob(f"{PROBE}*"):
+            if now_s - path.stat().st_mtime > _NEW_AGE_S_MAX:
+                path.unlink()
     with contextlib.suppress(OSError):
         for path in service.glob(f"{_NEW}*"):
             if now_s - path.stat().st_mtime > _NEW_AGE_S_MAX:

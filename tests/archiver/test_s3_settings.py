@@ -134,6 +134,19 @@ def test_reads_are_tried_again_and_writes_are_not() -> None:
             assert len(s3.requests) == 1
 
 
+def test_pauses_before_reads_are_drawn_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many archivers that meet one outage do not come back in step: each pause is a part of a bound that doubles."""
+    pauses: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", pauses.append)
+    with faulty_s3() as s3:
+        s3.objects["a/x"] = b"1"
+        for _ in range(3):
+            s3.failures["GET"] = 3
+            assert store_at(s3.endpoint).get("x") == b"1"
+    assert len(set(pauses)) == len(pauses) == 9
+    assert all(0 <= pause <= 2**number for number, pause in zip([0, 1, 2] * 3, pauses, strict=True))
+
+
 def test_the_tail_of_an_empty_object_is_empty() -> None:
     """S3 refuses every range of an empty object, which a stranger may have put: that ends no cleaning."""
     with faulty_s3() as s3:

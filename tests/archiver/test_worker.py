@@ -18,7 +18,7 @@ from headrace.archiver.limits import Limits
 from headrace.archiver.log_state import Identity, LogState
 from headrace.archiver.memory_store import MemoryStore
 from headrace.archiver.moving import Destination, MoveRefused, Ordered, check_move, move
-from headrace.archiver.object_store import OutcomeUnknown, StoreUnreachable
+from headrace.archiver.object_store import OutcomeUnknown, StoreDenied, StoreUnreachable
 from headrace.archiver.parquet_file import read_file
 from headrace.archiver.restore import restore_records
 from headrace.archiver.source import Records, Source, TopicPartition
@@ -62,8 +62,10 @@ class Bench:
         cluster_id: str = "cluster-1",
         form: Literal["raw", "avro"] = "raw",
         schemas: SchemaSource | None = None,
+        lasting: bool = False,
     ) -> None:
         self.kafka, self.store, self.clock = kafka, store, FakeClock()
+        self.renewed = 0
         sources: list[FakeSource] = []
 
         def make_source(worker: Worker) -> Source:
@@ -89,9 +91,13 @@ class Bench:
             clock=self.clock,
             failpoint=no_failpoint,
             buffer_bytes_max=64 << 20,
-            flush_when_idle=True,
+            flush_when_idle=not lasting,
+            renew_store=self._renew,
         )
         self.source = sources[0]
+
+    def _renew(self) -> None:
+        self.renewed += 1
 
     def run(self, steps: int = 6) -> None:
         """Take steps: the first one assigns, the second one takes records in, a later one without any commits."""
@@ -360,6 +366,56 @@ def test_a_store_that_is_down_loses_nothing() -> None:
     down["now"] = False
     bench.run()
     assert [offset for _, offset, _ in archived(store)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("refused", ["put_if_absent", "every call"])
+def test_a_store_that_refuses_is_waited_for(refused: str) -> None:
+    """A worker that lasts keeps its place while a right is missing, waits ever longer, looks for credentials again,
+    and archives all once when it is let in; the next refusal is waited for from the shortest pause on."""
+    kafka = FakeKafka()
+    log = kafka.create("raw")[0]
+    log.write(b"0", b"1")
+    denied = False
+
+    def fault(operation: str, key: str) -> None:
+        if denied and refused in (operation, "every call"):
+            raise StoreDenied(f"{operation} {key}: access denied")
+
+    store = MemoryStore(fault)
+    bench = Bench(kafka, store, lasting=True)
+    bench.source.give(P0)
+    for round_number in (1, 2):
+        bench.run(3)
+        denied, bench.clock.pauses = True, []
+        for _ in range(40):
+            bench.clock.time_s += 61
+            bench.run(1)
+        assert bench.clock.pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+        assert max(bench.clock.pauses) == 30.0
+        assert bench.renewed >= len(bench.clock.pauses) > 8
+        denied = False
+        for _ in range(3):
+            bench.clock.time_s += 61
+            bench.run(2)
+        assert len(archived(store)) == 2 * round_number
+        log.write(b"2", b"3")
+    assert [offset for _, offset, _ in archived(store)] == [0, 1, 2, 3]
+
+
+def test_a_run_that_is_to_end_is_ended_by_a_refusal() -> None:
+    """Nobody waits for `--until-idle` to be let in: it ends with the reason."""
+    kafka = FakeKafka()
+    kafka.create("raw")[0].write(b"0")
+
+    def fault(operation: str, key: str) -> None:
+        if operation == "put_if_absent":
+            raise StoreDenied(f"{key}: access denied")
+
+    bench = Bench(kafka, MemoryStore(fault))
+    bench.source.give(P0)
+    with pytest.raises(StoreDenied):
+        bench.run()
+    assert (bench.clock.pauses, bench.renewed) == ([], 0)
 
 
 def test_a_store_that_gives_no_schema_is_asked_again() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archiving import Archive, run_headrace
+from archiving import Archive, Finished, run_headrace
 from click.testing import CliRunner
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from denied_topics import running, values, wait_for_tries
+from kafka_oracle import read_topic
 from secured_kafka import Certificates, SecuredKafka, password_of, secured_kafka
 from servers import Servers
 from verb_running import started
@@ -157,6 +158,33 @@ def test_who_cannot_get_in_is_told_why(kafka: SecuredKafka, tmp_path: Path) -> N
     assert not any("pass-word" in text for text in texts.values())
 
 
+def test_config_check_tells_before_anything_is_begun(kafka: SecuredKafka, tmp_path: Path) -> None:
+    """`headrace config check --connect` has one line for this broker: fine, or wrong and where to look; exit code 0 or
+    3; no secret. A missing grant is told with the verb that prints it."""
+    right = kafka.env("archiver")
+    wrong = tmp_path / "wrong.password"
+    wrong.write_text("pass-word-that-is-wrong\n")
+    by_certificate = {"HEADRACE_KAFKA": kafka.mtls, "HEADRACE_KAFKA_SECURITY_PROTOCOL": "SSL"}
+    by_certificate |= {name: right[name] for name in right if name.endswith(("CA_LOCATION", "FAMILY"))}
+    cases = {
+        "answers; ": right | {"HEADRACE_ARCHIVE_TOPICS": "pin"},
+        "sasl.password": right | {"HEADRACE_KAFKA_SASL_PASSWORD_FILE": str(wrong)},
+        "ssl.ca.location": right | {"HEADRACE_KAFKA_SSL_CA_LOCATION": str(Certificates(tmp_path, "stranger").ca)},
+        "ssl.certificate.location": by_certificate,
+        "has no topic other, or this user may not see it; `headrace kafka acls`": (
+            right | {"HEADRACE_ARCHIVE_TOPICS": "pin,other"}
+        ),
+    }
+    with ThreadPoolExecutor(len(cases)) as pool:
+        done = list(pool.map(lambda env: run_headrace(["config", "check", "--connect"], env), cases.values()))
+    for words, env, found in zip(cases, cases.values(), done, strict=True):
+        fine = words == "answers; "
+        (line,) = (line for line in found.stdout.splitlines() if " Kafka " in line)
+        assert line.startswith(f"{'fine ' if fine else 'WRONG'} Kafka {env['HEADRACE_KAFKA']}: "), found.output
+        assert words in line
+        assert (found.code, "pass-word" in found.output) == (0 if fine else 3, False), found.output
+
+
 def test_archiver_by_certificate_loses_its_right_and_gets_it_back(kafka: SecuredKafka, archive: Archive) -> None:
     """Shown a client certificate, archives; without its right says so and waits; with it again goes on: all is there.
 
@@ -261,3 +289,48 @@ def test_record_batches_are_fetched_over_the_same_connections(kafka: SecuredKafk
     assert "not valid for '127.0.0.1'" in str(blocked(by_password | {"bootstrap.servers": kafka.scram_by_address}))
     assert "GSSAPI" in str(blocked(by_password | {"sasl.mechanism": "GSSAPI"}))
     assert "does not offer" in str(blocked(by_password | {"sasl.mechanism": "PLAIN"}))
+
+
+def test_a_log_goes_on_in_another_cluster(kafka: SecuredKafka, archive: Archive, tmp_path: Path) -> None:
+    """From the session's cluster to this one, both real: no archiver takes the other's log; a move that would leave
+    records behind is refused; afterwards the archive goes on, and what came before and after the border is replayed as
+    each cluster has it, byte for byte. `verify` finds nothing wrong, against the new cluster too."""
+    servers = archive.servers
+    topic = kafka.new_topic(servers.new_topic(1))
+    old, new = {"HEADRACE_KAFKA": servers.kafka}, {"HEADRACE_KAFKA": kafka.plain}
+    move = ("log", "moved", topic, "--kafka", kafka.plain, "--old-kafka", servers.kafka, "--why", "OPS-12", "--yes")
+
+    def write(bootstrap: str, numbers: range) -> None:
+        producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+        for number in numbers:
+            producer.produce(topic, b"value %d" % number, b"key", headers=[("n", b"%d" % number), ("n", None)])
+        assert producer.flush(120) == 0
+
+    def archiving(cluster: dict[str, str]) -> Finished:
+        archive.env |= cluster
+        return archive.run("archive", "--raw", topic, "--group", GROUP, "--until-idle")
+
+    write(servers.kafka, range(10))
+    assert archiving(old).code == 0
+    write(servers.kafka, range(10, 13))
+    refused = archiving(new)
+    assert (refused.code, "cluster" in refused.output) == (2, True), refused.output
+    behind = archive.call(*move)
+    assert (behind.code, "3 offsets" in behind.output) == (2, True), behind.output
+    assert archiving(old).code == 0
+    moved = archive.call(*move)
+    assert moved.code == 0, moved.output
+    write(kafka.plain, range(100, 107))
+    assert archiving(new).code == 0
+    before = list(read_topic(servers.kafka, topic).records.values())
+    write(servers.kafka, range(13, 14))
+    late = archiving(old)
+    assert (late.code, "cluster" in late.output) == (2, True), late.output
+    archive.env |= new
+    checked = archive.call("verify", topic, "--against-kafka", "--kafka", kafka.plain)
+    assert checked.code == 0, checked.output
+    (old_id,) = KafkaMetadata({"bootstrap.servers": servers.kafka}).topic_ids([topic]).values()
+    assert archive.replay(topic, tmp_path / "old", "--topic-id", old_id) == before
+    after = list(read_topic(kafka.plain, topic).records.values())
+    assert archive.replay(topic, tmp_path / "new") == after
+    assert (len(before), len(after)) == (13, 7)

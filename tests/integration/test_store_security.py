@@ -259,7 +259,15 @@ def test_rights_that_are_taken_and_given_back_while_it_archives(
     roles = Roles(servers, s3, f"{URL}-revoked")
     url = f"{URL}-revoked"
     own = {role: printed(role, url=url) for role in ("archiver", "reader")}
-    s3.change(policies=own)
+    client = s3.client("archiver")
+
+    def change(becomes: str, **how: Any) -> None:
+        """Change rights or secrets, and wait until the server goes by them: until the archiver's old keys get this."""
+        s3.change(policies=own | how.get("policies", {}), secrets=how.get("secrets"))
+        probe = {"Key": f"{PREFIX}-revoked/probe/x", "Body": b"1"}
+        wait_until(lambda: answer(client.put_object, **probe) == becomes, f"the change is seen: {becomes}")
+
+    change("done")
     profile = tmp_path / "credentials"
 
     def keep(secret: str) -> None:
@@ -278,16 +286,16 @@ def test_rights_that_are_taken_and_given_back_while_it_archives(
     with started(archive, *arguments) as (_process, said):
         roles.write(range(3))
         wait_until(lambda: commits() == 1, "the first records are committed")
-        s3.change(policies={**own, "archiver": own["reader"]})
+        change("AccessDenied", policies={"archiver": own["reader"]})
         roles.write(range(3, 6))
         wait_until(
             lambda: bool(said.find(r"(writing \S+/data/\S+ at \S+ access denied \(AccessDenied\))")), "it is told"
         )
         wait_until(lambda: len(waits(said.lines)) >= 2, "it waits")
         assert commits() == 1
-        s3.change(policies=own)
+        change("done")
         wait_until(lambda: commits() == 2, "it goes on with the right")
-        s3.change(policies=own, secrets={"archiver": "secret-of-next-week"})
+        change("SignatureDoesNotMatch", secrets={"archiver": "secret-of-next-week"})
         roles.write(range(6, 9))
         wait_until(lambda: bool(said.find(r"(access denied \(SignatureDoesNotMatch\))")), "it is told")
         keep("secret-of-next-week")
@@ -295,7 +303,6 @@ def test_rights_that_are_taken_and_given_back_while_it_archives(
         assert sum("started, pid" in line for line in said.lines) == 1, said.lines
     assert waits(said.lines)[:2] == ["0.5", "1.0"]
     assert "secret-of" not in "".join(said.lines)
-    s3.change(policies=own)
     roles.call("reader", "verify", roles.topic)
     shown = roles.call("reader", "replay", roles.topic, "--into", "stdout", "--format", "raw")
     offsets = [json.loads(line)["offset"] for line in shown.splitlines() if line.startswith("{")]

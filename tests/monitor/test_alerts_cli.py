@@ -88,9 +88,10 @@ def test_a_run_serves_its_metrics_and_charts(servers: Servers, receiver: Receive
         assert board["state"] == "there"
         (series,) = next(each for each in board["rules"] if each["rule"] == "failed-logins")["series"]
         assert (series["group"], series["firing"], len(series["marks"])) == ("service web", True, 1)
-    with alerting(Telling(settings, None, ()), kafka, RULES) as alerts:
+    with alerting(Telling(settings, None, ()), kafka, RULES, folder=tmp_path) as alerts:
         alerts.send([found])
     assert len(receiver.got) == 1
+    assert (tmp_path / "outbox.sqlite").exists(), "kept in the run's folder, as no other was named"
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,10 @@ def test_texts_that_no_topic_takes_are_made_to_fit() -> None:
 
 
 def test_json_has_no_number_that_json_does_not_have() -> None:
-    """A value that is infinite or none is null; times are RFC 3339 in UTC."""
+    """A value that is infinite or none is null, and in the topic what it is; times are RFC 3339 in UTC."""
+    assert through_the_topic(Told.of(transition(value=float("inf")), START_US)).transition.value == float("inf")
     for value in (float("inf"), float("nan")):
+        through_the_topic(Told.of(transition(value=value, expected=(0.0, value)), START_US))
         found = as_json(Told.of(transition(value=value, expected=(0.0, value)), START_US))
         text = json.dumps(found, allow_nan=False)
         assert json.loads(text)["value"] is None

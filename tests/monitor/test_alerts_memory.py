@@ -101,6 +101,10 @@ def test_memory_is_bounded() -> None:
     for each in told:
         memory.observe(each)
     assert [each.transition.labels["n"] for each in memory.firing()] == ["2", "3", "4"]
+    noticed = Noticed(age_us_max=MINUTE_US, known_max=3)
+    for each in told:
+        noticed.for_people(each, START_US)
+    assert [noticed.knows(each.fingerprint) for each in told] == [False, False, True, True, True]
 
 
 def test_the_past_wakes_nobody() -> None:

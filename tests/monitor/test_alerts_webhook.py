@@ -2,11 +2,13 @@
 
 import hashlib
 import hmac
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from alert_kit import START_US, Receiver, receiving, transition, wait_until
+from secured_kafka import Certificates
 
 from headrace.monitor.alerts_event import Told, as_json
 from headrace.monitor.alerts_http import Backoff, endpoint
@@ -21,13 +23,18 @@ class Bench:
     """A webhook that tells a receiver, with short waits."""
 
     def __init__(
-        self, url: str, path: Path | None = None, secret: bytes | None = SECRET, waiting_max: int = 100
+        self,
+        url: str,
+        path: Path | None = None,
+        secret: bytes | None = SECRET,
+        waiting_max: int = 100,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self.numbers = MonitorNumbers()
         self.outbox = Outbox(path, waiting_max=waiting_max)
         self.webhook = Webhook(
             endpoint("webhook", f"{url}/hook?team=a"), self.outbox, self.numbers, secret=secret,
-            backoff=Backoff(0.01, 0.05, lambda: 0.5), now_us=lambda: START_US, timeout_s=30,
+            backoff=Backoff(0.01, 0.05, lambda: 0.5), now_us=lambda: START_US, timeout_s=30, trust=trust,
         )  # fmt: skip
         self.webhook.start()
 
@@ -117,6 +124,21 @@ def test_nobody_there_is_a_failure_that_is_seen() -> None:
     wait_until(lambda: bench.count("failed") >= 2)
     assert bench.numbers.servers()["webhook"] == (False, 1)
     bench.webhook.close()
+
+
+def test_a_certificate_is_checked(tmp_path: Path) -> None:
+    """A server whose authority is unknown gets nothing, not even once; with the authority trusted it gets it."""
+    authority = Certificates(tmp_path)
+    with receiving(authority.sign("hook", "IP:127.0.0.1")) as receiver:
+        bench = Bench(receiver.url)
+        bench.webhook.offer([told()])
+        wait_until(lambda: bench.count("failed") >= 2)
+        bench.webhook.close()
+        assert receiver.got == []
+        trusting = Bench(receiver.url, trust=ssl.create_default_context(cafile=authority.ca))
+        trusting.webhook.offer([told()])
+        receiver.until(1)
+        trusting.webhook.close()
 
 
 def test_a_restart_neither_loses_nor_repeats(receiver: Receiver, tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """Rules over an archive: the same answer as when the same records are fed as they came."""
 
-import itertools
 import json
-import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from monitor_kit import DAY, T0, S, Watched, an_id, rule
+from monitor_kit import DAY, T0, S, Watched, rule
+from monitor_logins import RULES, login, logins
 from small_archive import Rec, SmallArchive
 
 from headrace.cli import monitor as cli_monitor
@@ -16,43 +16,14 @@ from headrace.monitor.backtest import backtest, learned
 from headrace.monitor.decoding import EventDecoder
 from headrace.monitor.partition_panes import PartitionPanes
 from headrace.monitor.rules import Rule
+from headrace.monitor.rules_file import read_rules
 from headrace.monitor.transition import Transition, WindowPoint
 from headrace.schemas.catalog import builtin
-from headrace.schemas.event import Envelope
-from headrace.schemas.events import Login
 
-ENVELOPE = Envelope(service="web", host="h1", session_id=b"s" * 16)
-FAILED = {"success": False}
-CHECKED = [
-    rule(
-        "failed", window="20s", hop="5s", grace="3s", measure="ratio", where={"success": False}, above=0.4, at_least=5
-    ),
-    rule("methods", window="10s", grace="1s", group_by=["method"], above=12, clear_for="10s"),
-    rule("gone", window="10s", hop="5s", drop={"from_at_least": 5, "before": "30s"}),
-]
-
-
-def login(at_us: int, number: object, *, success: bool = True, method: str = "PASSWORD") -> bytes:
-    made = Login(user_id=1, method=method, success=success)  # type: ignore[arg-type] # any of its symbols
-    return made.kafka_value(ENVELOPE, an_id(at_us, number), 1, at_us, None)
-
-
-def records(count: int, seconds: int, seed: int) -> list[Rec]:
-    """Log-ins over three partitions: some late, some twice, some no events; an attack, and then silence."""
-    chosen = random.Random(seed)
-    offsets = [itertools.count() for _ in range(3)]
-    made: list[Rec] = []
-    for at in sorted(chosen.randrange(seconds * S) for _ in range(count)):
-        partition = chosen.randrange(3)
-        if seconds * 0.8 * S < at < seconds * 0.9 * S:
-            continue
-        came = T0 + at
-        happened = came - chosen.choice([0, 0, 0, 0, 2 * S, 30 * S])
-        bad = seconds * 0.4 * S < at < seconds * 0.5 * S and chosen.random() < 0.7
-        value = login(happened, (partition, at), success=not bad, method=chosen.choice(["PASSWORD", "SSO", "TOKEN"]))
-        values = [value] * chosen.choice([1] * 9 + [2]) + [b"junk"] * (chosen.random() < 0.02)
-        made.extend(Rec(partition, next(offsets[partition]), each, None, came // 1000) for each in values)
-    return made
+with tempfile.NamedTemporaryFile("w", suffix=".toml") as _file:
+    _file.write(RULES)
+    _file.flush()
+    CHECKED = read_rules(Path(_file.name))
 
 
 def archive_of(made: list[Rec], commits: int = 4) -> SmallArchive:
@@ -104,7 +75,7 @@ def tried(archive: SmallArchive, rules: list[Rule], from_us: int, to_us: int, **
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_backtest_gives_the_answer_of_the_live_run(seed: int) -> None:
     """Every window's value, every alert, and every event that was left out, for each kind of reason."""
-    made = records(6_000, 600, seed)
+    made = logins(T0, 6_000, 600, seed)
     transitions, points, counts = tried(archive_of(made), CHECKED, T0, T0 + 600 * S, past_us=0)
     assert counts.records == len(made)
     for live in fed(made, CHECKED, T0 + 600 * S):
@@ -118,7 +89,7 @@ def test_a_backtest_gives_the_answer_of_the_live_run(seed: int) -> None:
 
 def test_a_part_of_the_range_gives_that_part_of_the_answer() -> None:
     """With the past before it, the windows of a later range have the values and alerts that the whole range gave."""
-    archive = archive_of(records(6_000, 600, 3))
+    archive = archive_of(logins(T0, 6_000, 600, 3))
     whole, points, _ = tried(archive, CHECKED, T0, T0 + 600 * S, past_us=0)
     part, part_points, _ = tried(archive, CHECKED, T0 + 240 * S, T0 + 480 * S, past_us=240 * S)
 
@@ -144,21 +115,19 @@ def test_what_was_learned_is_what_a_run_of_that_time_knows() -> None:
 
 def test_the_verb_lists_what_would_have_fired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines for people, JSON for programs, and on standard error what was read and what was not counted."""
-    archive = archive_of(records(6_000, 600, 1))
+    archive = archive_of(logins(T0, 6_000, 600, 1))
     monkeypatch.setattr(cli_monitor, "open_store", lambda _url: archive.store)
     path = tmp_path / "rules.toml"
-    path.write_text(
-        '[rule.failed]\ntype = "login"\nmeasure = "ratio"\nwhere = { success = false }\nwindow = "20s"\nhop = "5s"\n'
-        'grace = "3s"\nabove = 0.4\nat_least = 5\nmessage = "{percent} failed"\n'
-    )
+    path.write_text(RULES)
     asked = ["backtest", str(path), "--archive", "s3://b/p", "--from", "2026-11-23T00:00:00Z"]
     asked += ["--to", "2026-11-23T00:10:00Z"]
     shown = CliRunner().invoke(cli_monitor.command, asked)
     assert shown.exit_code == 0, shown.output
-    lines = shown.stdout.splitlines()
+    lines = [line for line in shown.stdout.splitlines() if " failed: " in line]
     assert lines[0].startswith("2026-11-23T00:04:")
     assert " firing   failed: " in lines[0]
     assert lines[0].endswith("% failed")
+    assert " resolved failed: " in lines[1]
     assert "failed: not counted: " in shown.stderr
     assert "login: snapshot 4" in shown.stderr
     machine = CliRunner().invoke(cli_monitor.command, [*asked, "--json", "--points"])

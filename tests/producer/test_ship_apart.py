@@ -1,5 +1,6 @@
 """EventLog(ship="separate"): the app writes to the spool and never loads the Kafka client, also under greenlets."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -8,18 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_producer import FakeBroker
 
 from headrace.producer import EventLog
+from headrace.producer.auditing import AuditSettings
 from headrace.producer.queues import MemoryQueue
 from headrace.producer.spool.keeper import Keeper
 from headrace.producer.spool.limits import SpoolLimits
 from headrace.producer.spool.separate_queue import SeparateQueue
 from headrace.producer.spool.shipping import Shipping
 from headrace.schemas import Pin
-from headrace.schemas.catalog import builtin
+from headrace.schemas.catalog import AUDIT_TOPIC, builtin
 from headrace.schemas.frame import decode
 
 PIN = Pin(user_id=7, pin_id=9, action="SAVE")
@@ -41,11 +44,60 @@ def delivered(spool: Path) -> list[int]:
     return [decode(value, builtin())["pin_id"] for value in broker.values("pin")]
 
 
-def shipping(spool: Path, broker: FakeBroker) -> Shipping:
+def shipping(spool: Path, broker: FakeBroker, audit: AuditSettings | None = None) -> Shipping:
     return Shipping(
         spool, config={}, make_producer=broker.make_producer, in_flight_records_max=1000, limits=SpoolLimits(),
-        grace_s=5, say=print, clock_ns=time.time_ns, monotonic=time.monotonic,
+        grace_s=5, say=print, clock_ns=time.time_ns, monotonic=time.monotonic, audit=audit,
     )  # fmt: skip
+
+
+def told(broker: FakeBroker, reporter: str) -> list[dict[str, Any]]:
+    """What a reporter said of the pins."""
+    said = [decode(value, builtin()) for value in broker.values(AUDIT_TOPIC)]
+    return [each for each in said if (each["reporter"], each["about_topic"]) == (reporter, "pin")]
+
+
+def test_a_living_session_is_told_of_by_both(tmp_path: Path) -> None:
+    """The app tells what it emitted, who ships what was delivered. Neither says that the session is closed before all
+    is delivered, though the app's own audit events, delivered before, outnumber what waits; then it is closed, and
+    nothing is left in the spool."""
+    log, broker = EventLog(service="web", spool=tmp_path, ship="separate", audit=AuditSettings(0.01)), FakeBroker()
+    for number in range(5):
+        assert log.emit(Pin(user_id=7, pin_id=number, action="SAVE"))
+    # At least one account, so that there are more of them than events that wait at the end.
+    until(lambda: log._process is not None and log._process.queue.depth()[0] > 5)
+    assert log.counts().queued == 5
+    ship = shipping(tmp_path, broker, AuditSettings(0.001, 0.001))
+    thread = threading.Thread(target=ship.run)
+    thread.start()
+    until(lambda: told(broker, "ADOPTER") and told(broker, "ADOPTER")[-1]["acked"] == 5)
+    until(lambda: log.counts().queued == 0)
+    assert log.counts().acked == 5
+    ship.stop()
+    thread.join()
+    assert log.emit(PIN)
+    log.close()
+    assert shipping(tmp_path, broker, AuditSettings()).run(until_empty=True)
+    own, others = told(broker, "OWN"), told(broker, "ADOPTER")
+    assert [each["closed"] for each in own] == [False] * len(own)
+    assert (own[-1]["last_seq"], own[-1]["waiting"]) == (6, 6)
+    assert [each["closed"] for each in others] == [False] * (len(others) - 1) + [True]
+    assert [(each["last_seq"], each["acked"], each["waiting"]) for each in others if each["closed"]] == [(6, 6, 0)]
+    assert {each["service"] for each in others} == {"web"}
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_who_may_not_write_beside_the_services_is_told_at_once(tmp_path: Path) -> None:
+    """Audit events of a ship process wait in the spool: where it may make no folder there, it does not begin."""
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "mkdir", refused)
+        with pytest.raises(PermissionError):
+            shipping(tmp_path, FakeBroker(), AuditSettings())
+        shipping(tmp_path, FakeBroker())
 
 
 LIGHT = """

@@ -18,7 +18,7 @@ import pytest
 from archived_events import archived
 from archiving import Archive
 from servers import Servers
-from topic_events import events_of, until
+from topic_events import events_of, left_in, until
 
 from headrace.local import Instance
 from headrace.producer import EventLog
@@ -81,13 +81,13 @@ def test_a_sigkill_loses_nothing_that_was_accepted(servers: Servers, tmp_path: P
     with EventLog(service="web", kafka=servers.kafka, topic=topic, spool=tmp_path) as log:
         assert log.emit(Pin(user_id=1, pin_id=-1, action="SAVE"))
         until(
-            lambda: len(list((tmp_path / "web").iterdir())) == 1,
+            lambda: len(left_in(tmp_path / "web")) == 1,
             300 + 10 * KILLS,
             told=lambda: (log.counts(), sorted((tmp_path / "web").rglob("*"))),
         )
         assert log.flush(120)
         assert log.counts().adopted_lost == {}
-    assert list((tmp_path / "web").iterdir()) == []
+    assert left_in(tmp_path / "web") == []
     archive = Archive(servers)
     archive.archive([topic])
     events = archived(archive, topic, ["event_id", "pin_id"])

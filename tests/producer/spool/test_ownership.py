@@ -155,12 +155,15 @@ def test_what_was_never_finished_is_swept(tmp_path: Path) -> None:
     made = queue(tmp_path)
     made.append(record(0))
     folder = die(made)
+    probe = folder.with_name(".probe-1")
+    probe.touch()
     unfinished = folder.rename(folder.with_name(".new-" + folder.name))
     assert list(ownership.processes(unfinished.parent)) == []
     ownership.sweep(unfinished.parent, unfinished.stat().st_mtime + 3000)
     assert unfinished.is_dir()
+    assert probe.exists()
     ownership.sweep(unfinished.parent, unfinished.stat().st_mtime + 4000)
-    assert not unfinished.exists()
+    assert list(unfinished.parent.iterdir()) == []
 
 
 def test_a_removal_that_was_cut_short_is_finished(tmp_path: Path) -> None:

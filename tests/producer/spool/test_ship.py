@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from servers import Servers
-from topic_events import check_order, events_of, until
+from topic_events import check_order, events_of, left_in, until
 
 from headrace.producer import EventLog
 from headrace.schemas import Pin
@@ -111,7 +111,7 @@ def test_kills_of_ship_and_app_lose_nothing(servers: Servers, tmp_path: Path, sh
         assert app.wait() == -signal.SIGKILL
         whole = len(data) // 8 * 8
         promised += [int.from_bytes(data[at : at + 8], "little") for at in range(0, whole, 8)]
-    until(lambda: list(spool.glob("*/*")) == [])
+    until(lambda: [path for service in spool.iterdir() for path in left_in(service)] == [])
     assert shipping.end() == 0, shipping.text
     for word in ("damaged", "unreadable", "refused"):
         assert word not in shipping.text
