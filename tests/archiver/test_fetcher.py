@@ -129,7 +129,10 @@ class Run:
     """A fetcher on these brokers, and what it was told."""
 
     def __init__(self) -> None:
-        self.brokers, self.warned, self.denied, self.came = Brokers(), list[str](), list[TopicPartition](), list[Arrived]()
+        self.brokers = Brokers()
+        self.warned: list[str] = []
+        self.denied: list[TopicPartition] = []
+        self.came: list[Arrived] = []
         self.fetcher = Fetcher(
             "h:1,h:2",
             self.brokers.connect,  # type: ignore[arg-type]
