@@ -97,7 +97,7 @@ def run_command(
     )
     with reported_errors(), _own(state_folder):
         past = _Past(None if archive_url is None else open_store(archive_url))
-        with _told(telling, settings.kafka, rules, printed=printed) as sink:
+        with _told(telling, settings, rules, printed=printed) as sink:
             try:
                 run = LiveRun(
                     rules,
@@ -172,12 +172,12 @@ class _Alerting:
 
 
 @contextmanager
-def _told(telling: Telling, kafka: Mapping[str, Any], rules: Sequence[Rule], *, printed: bool) -> Iterator[_Told]:
+def _told(telling: Telling, settings: LiveSettings, rules: Sequence[Rule], *, printed: bool) -> Iterator[_Told]:
     if printed:
         yield _Printed()
         return
     named = {rule.name: (rule.severity, rule.about) for rule in rules}
-    with alerting(telling, kafka, named, log.info) as alerts:
+    with alerting(telling, settings.kafka, named, log.info, folder=settings.state_folder) as alerts:
         yield _Alerting(alerts)
 
 

@@ -64,6 +64,7 @@ ALERT_SETTINGS = (
         "Keep the last hours in this file, for the dashboard's charts.",
         flag=("--charts",),
         metavar="FILE",
+        unset="charts.sqlite in the run's --state",
     ),
     Setting(
         "monitor.outbox",
@@ -71,7 +72,7 @@ ALERT_SETTINGS = (
         "Keep what the webhook has still to be told in this file.",
         flag=("--outbox",),
         metavar="FILE",
-        unset="in memory: it dies with the process",
+        unset="outbox.sqlite in the run's --state",
     ),
     Setting(
         "monitor.metrics",

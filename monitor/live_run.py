@@ -22,6 +22,13 @@ from .worker import OnRecords, OnUncounted, Worker
 log = logging.getLogger("headrace.monitor")
 
 REQUEST_TIMEOUT_S = 30.0
+BEGIN_ATTEMPTS_MAX = 60
+_HAS_BEGUN = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS)
+# What a broker says that has just started, or has just got a group from another.
+_PASSING = (
+    *(KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS),
+    *(KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._WAIT_COORD),
+)
 
 
 class MonitorUnusable(RuntimeError):
@@ -153,30 +160,54 @@ def partitions_of(kafka: Mapping[str, Any], topics: Sequence[str]) -> tuple[dict
     return {topic: len(known[topic].partitions) for topic in topics}, replicas
 
 
-def begin(kafka: Mapping[str, Any], group: str, partitions: Mapping[str, int], *, from_start: bool) -> None:
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def begin(
+    kafka: Mapping[str, Any],
+    group: str,
+    partitions: Mapping[str, int],
+    *,
+    from_start: bool,
+    pause: Callable[[float], object] = _pause,
+) -> None:
     """Commit a first position for partitions for which the group has none, before any worker reads.
 
-    So a worker that is killed before its first commit does not skip what came in between.
+    So a worker that is killed before its first commit does not skip what came in between. Raises MonitorUnusable.
     """
     consumer = Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
     try:
-        places = [TopicPartition(topic, n) for topic, count in partitions.items() for n in range(count)]
-        new = [each for each in consumer.committed(places, REQUEST_TIMEOUT_S) if each.offset < 0]
-        for each in new:
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(each.topic, each.partition), timeout=REQUEST_TIMEOUT_S
-            )
-            each.offset = low if from_start else high
-        if new:
-            log.info("group %s is new to %d partitions: it begins at their %s", group, len(new), _where(from_start))
-            consumer.commit(offsets=new, asynchronous=False)
-    except KafkaException as error:
-        reason: KafkaError = error.args[0]
-        if reason.code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS):
-            return  # another worker has begun already, with the positions that it committed
-        raise MonitorUnusable(f"the group {group} has no positions, and cannot be given any: {reason.str()}") from error
+        for attempt in range(BEGIN_ATTEMPTS_MAX):
+            try:
+                _begin(consumer, group, partitions, from_start=from_start)
+                return
+            except KafkaException as error:
+                reason: KafkaError = error.args[0]
+                if reason.code() in _HAS_BEGUN:
+                    return  # another worker has begun already, with the positions that it committed
+                if reason.code() not in _PASSING or attempt + 1 == BEGIN_ATTEMPTS_MAX:
+                    said = f"the positions of group {group} cannot be read and set: {reason.str()}"
+                    raise MonitorUnusable(said) from error
+                pause(1.0)
     finally:
         consumer.close()
+
+
+def _begin(consumer: Consumer, group: str, partitions: Mapping[str, int], *, from_start: bool) -> None:
+    places = [TopicPartition(topic, n) for topic, count in partitions.items() for n in range(count)]
+    found = consumer.committed(places, REQUEST_TIMEOUT_S)
+    for each in found:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    new = [TopicPartition(each.topic, each.partition) for each in found if each.offset < 0]
+    if not new:
+        return
+    for each in new:
+        low, high = consumer.get_watermark_offsets(each, timeout=REQUEST_TIMEOUT_S)
+        each.offset = low if from_start else high
+    log.info("group %s is new to %d partitions: it begins at their %s", group, len(new), _where(from_start))
+    consumer.commit(offsets=new, asynchronous=False)
 
 
 def _where(from_start: bool) -> str:

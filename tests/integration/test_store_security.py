@@ -79,6 +79,7 @@ def roles(servers: Servers, s3: SecuredS3) -> Roles:
 def test_each_role_does_its_work(roles: Roles, s3: SecuredS3, servers: Servers, tmp_path: Path) -> None:
     """With only its printed policy: archive, compact, collect garbage, erase with old versions, verify, replay."""
     topic = roles.topic
+    assert "\nfit: it does all" in roles.call("archiver", "store", "check", "--races", "1")
     (file, other) = keys(s3, f"data/topic={topic}/")
     stray = f"{file.rpartition('/')[0]}/0193a000-0000-7000-8000-00000000dead.parquet"
     s3.admin.copy_object(Bucket=BUCKET, Key=stray, CopySource={"Bucket": BUCKET, "Key": file})
