@@ -38,6 +38,7 @@ class Teller:
         self._record, self._memory, self._noticed, self._numbers = record, memory, noticed, numbers
         self._now_us, self._expire_us, self._on_told = now_us, expire_us, on_told
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._notifiers: Sequence[Notifier] = ()
 
     def start(self, notifiers: Sequence[Notifier]) -> None:
@@ -110,9 +111,10 @@ class Teller:
                 people += [] if noticed is None else [noticed]
 
     def _catch_up(self) -> None:
-        told = self._record.read()
-        with self._lock:
-            for each in told:
-                if self._memory.observe(each):
-                    self._noticed.others_told(each)
-        self._numbers.observed(told)
+        with self._reading:  # whoever comes second decides with what the first one has read
+            told = self._record.read()
+            with self._lock:
+                for each in told:
+                    if self._memory.observe(each):
+                        self._noticed.others_told(each)
+            self._numbers.observed(told)

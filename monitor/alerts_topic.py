@@ -23,6 +23,13 @@ READ_S = 30.0
 POLL_S = 0.02
 REQUEST_TIMEOUT_S = 10.0
 DELIVERY_S = 30.0
+PAUSE_S = 0.25
+_PASSING = frozenset({
+    *(KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REQUEST_TIMED_OUT),
+    *(KafkaError.NETWORK_EXCEPTION, KafkaError.REPLICA_NOT_AVAILABLE, KafkaError.BROKER_NOT_AVAILABLE),
+    *(KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN),
+})  # fmt: skip
+"""What a new topic, a broker that restarts, or a leader that moves answers for a while."""
 _SETTINGS = {
     "group.id": "headrace-alerts",  # required by the client; nothing is ever committed to it
     "enable.auto.commit": False,
@@ -64,7 +71,9 @@ class AlertTopic:
         decoder: Decoder,
         *,
         monotonic: Callable[[], float],
+        make_consumer: Callable[[dict[str, Any]], Any] = Consumer,
     ) -> None:
+        self._make_consumer = make_consumer
         self._log = log
         self._config = {"log_level": 0, "error_cb": lambda _error: None, **kafka, **_SETTINGS}
         self._topic = topic
@@ -72,18 +81,24 @@ class AlertTopic:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._next: dict[int, int] = {}
+        self._closed = threading.Event()
 
     def read(self) -> list[Told]:
         """See Record. A record that is no alert event is passed over: anybody may write to a topic."""
         with self._lock:
-            consumer = Consumer(self._config)
-            try:
-                return self._read(consumer)
-            except KafkaException as error:
-                reason: KafkaError = error.args[0]
-                raise AlertsUnusable(f"reading what was told from topic {self._topic}: {reason.str()}") from error
-            finally:
-                consumer.close()
+            deadline = self._monotonic() + READ_S
+            while True:
+                consumer = self._make_consumer(dict(self._config))
+                try:
+                    return self._read(consumer, deadline)
+                except KafkaException as error:
+                    reason: KafkaError = error.args[0]
+                    if reason.code() not in _PASSING or self._monotonic() > deadline or self._closed.is_set():
+                        text = f"reading what was told from topic {self._topic}: {reason.str()}"
+                        raise AlertsUnusable(text) from error
+                finally:
+                    consumer.close()
+                self._closed.wait(PAUSE_S)
 
     def tell(self, news: Sequence[Told]) -> None:
         """See Record."""
@@ -102,28 +117,34 @@ class AlertTopic:
 
     def close(self) -> None:
         """See Record."""
+        self._closed.set()
         self._log.close()
 
-    def _read(self, consumer: Consumer) -> list[Told]:
+    def _read(self, consumer: Any, deadline: float) -> list[Told]:
         known = consumer.list_topics(self._topic, REQUEST_TIMEOUT_S).topics.get(self._topic)
+        if known is not None and known.error is not None and known.error.code() in _PASSING:
+            raise KafkaException(known.error)
         if known is None or known.error is not None:
             raise AlertsUnusable(
                 f"topic {self._topic} does not exist, or this user may not see it; create it with `kafka-topics.sh "
                 f"--create --topic {self._topic}`, one partition is enough"
             )
-        ends: dict[int, int] = {}
+        places, ends = dict(self._next), dict[int, int]()
         for number in known.partitions:
             low, high = consumer.get_watermark_offsets(KafkaPartition(self._topic, number), REQUEST_TIMEOUT_S)
             start = max(low, high - RECORDS_MAX // len(known.partitions))
-            if self._next.get(number, start) > high:  # the topic was made anew
-                self._next[number] = start
-            if self._next.setdefault(number, start) < high:
+            if places.get(number, start) > high:  # the topic was made anew
+                places[number] = start
+            if places.setdefault(number, start) < high:
                 ends[number] = high
-        return self._consume(consumer, ends) if ends else []
+        found = self._consume(consumer, places, ends, deadline) if ends else []
+        self._next = places  # only now: what was read before a failure is read again
+        return found
 
-    def _consume(self, consumer: Consumer, ends: Mapping[int, int]) -> list[Told]:
-        consumer.assign([KafkaPartition(self._topic, number, self._next[number]) for number in ends])
-        left, deadline, found = set(ends), self._monotonic() + READ_S, []
+    def _consume(self, consumer: Any, places: dict[int, int], ends: Mapping[int, int], deadline: float) -> list[Told]:
+        consumer.assign([KafkaPartition(self._topic, number, places[number]) for number in ends])
+        left: set[int] = set(ends)
+        found: list[Told] = []
         while left:
             if self._monotonic() > deadline:
                 raise AlertsUnusable(f"topic {self._topic} could not be read to its end within {READ_S:g} s")
@@ -132,7 +153,7 @@ class AlertTopic:
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 after = (message.offset() or 0) + (error is None)
-                self._next[number] = max(self._next[number], after)
+                places[number] = max(places[number], after)
                 if after >= ends[number]:
                     left.discard(number)
                 if error is None and (told := self._told(message)) is not None:

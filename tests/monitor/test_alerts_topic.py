@@ -9,7 +9,7 @@ import pytest
 from alert_kit import MINUTE_US, START_US, KeptNotifier, transition
 from archived_events import archived
 from archiving import Archive
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from servers import Servers
 
 from headrace.monitor.alerts_event import Told
@@ -91,6 +91,50 @@ def test_what_is_no_alert_is_passed_over(servers: Servers) -> None:
     found.tell([told])
     assert found.read() == [told]
     assert found.read() == []
+    found.close()
+
+
+class Failing:
+    """A consumer that fails at one of its calls, as a leader that moves makes it fail; at reading in the middle."""
+
+    def __init__(self, real: Consumer, calls: list[str]) -> None:
+        self._real, self._calls = real, calls
+        self._handed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if self._calls and self._calls[0] == name:
+            self._fail()
+        return getattr(self._real, name)
+
+    def consume(self, _count: int, timeout_s: float) -> list[Any]:
+        if self._handed == 2 and self._calls:
+            self._fail()
+        found = self._real.consume(1, timeout_s)
+        self._handed += sum(each.error() is None for each in found)
+        return found
+
+    def _fail(self) -> None:
+        self._calls.pop(0)
+        raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+
+
+def test_a_leader_that_moves_is_waited_for(servers: Servers) -> None:
+    """Wherever it fails, also with half of it read, all is read in the end, each thing once."""
+    topic = servers.new_topic()
+    told = [Told.of(transition(minute=n), START_US) for n in range(3)]
+    writer = alert_topic(servers, topic)
+    writer.tell(told)
+    calls = ["list_topics", "get_watermark_offsets", "consume"]
+    log = EventLog(service="monitor", kafka=servers.kafka, topic=topic)
+    settings = {"bootstrap.servers": servers.kafka}
+    found = AlertTopic(
+        log, settings, topic, Decoder(builtin()), monotonic=time.monotonic,
+        make_consumer=lambda config: Failing(Consumer(dict(config)), calls),
+    )  # fmt: skip
+    assert found.read() == told
+    assert calls == []
+    assert found.read() == []
+    writer.close()
     found.close()
 
 
