@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test monitor-env contract simulate lint bench chaos soak image-check sbom audit clean
+.PHONY: help demo test monitor-env contract simulate lint bench chaos soak image-check sbom audit changelog clean
 
 help: ## show this list
 	@echo "headrace: typed events from app servers, through Kafka, into an exact, replayable archive on S3"
@@ -99,6 +99,10 @@ sbom: $(VENV)-check/.installed ## what headrace consists of, as CycloneDX, into 
 
 audit: $(VENV)-check/.installed ## look all pins up among known vulnerabilities; 3: the list could not be asked
 	@$(VENV)-check/bin/python docker/check/audit.py --vulnerability-service osv $(ARGS)
+
+VERSION ?= next
+changelog: $(VENV)/.installed-dev ## what changes/ will add to CHANGELOG.md at a release: VERSION=0.2.0
+	@$(BIN)/python -m towncrier build --draft --version $(VERSION) --date unreleased
 
 clean: ## remove the virtual environments, caches and builds
 	rm -rf $(VENV) $(VENV)-check $(VENV)-monitor localstack/.venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -8,13 +8,14 @@ joins again, which makes the group plan.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .kafka_metadata import CONSUMER_ONLY, REQUEST_TIMEOUT_S
+from .fetch_protocol import ProtocolError, Reader
+from .kafka_metadata import CONSUMER_ONLY
 from .source import SourceError, TopicPartition
 
 LOOK_S = 20.0
@@ -22,10 +23,44 @@ LOOKS = 3
 """A partition that is nobody's in so many looks, one after the other, will stay so: a rebalance is over by then."""
 LOOKS_MAX = 64 * LOOKS
 REJOIN_S_MAX = 90.0  # several session timeouts
+_ANSWER_S = 4.0
+_STABLE = "Stable"
+
+Members = dict[str, set[TopicPartition]]
+"""What each member of a group has, by its member id."""
+
+
+def members_of(admin: AdminClient, group: str, timeout_s: float) -> Members | None:
+    """Return the members of a stable group; None for one that is not stable, or is not there. Raises KafkaException.
+
+    By the old, deprecated call: describe_consumer_groups() asks the group's coordinator, and when that broker
+    restarts meanwhile librdkafka 2.16 aborts the process (its issue 3663; three times in twelve minutes of chaos).
+    """
+    for found in admin.list_groups(group, timeout=timeout_s):
+        if found.id == group and found.error is None and found.state == _STABLE:
+            return {member.id: _assigned(member.assignment) for member in found.members}
+    return None
+
+
+def _assigned(data: bytes) -> set[TopicPartition]:
+    """Read what a member was assigned: https://kafka.apache.org/protocol.html, ConsumerProtocolAssignment."""
+    found: set[TopicPartition] = set()
+    if not data:
+        return found
+    reader = Reader(memoryview(data))
+    _, topics = reader.numbers("hi")
+    for _ in range(topics):
+        topic = reader.text()
+        (count,) = reader.numbers("i")
+        found.update(TopicPartition(topic, number) for number in reader.numbers(f"{count}i"))
+    return found
 
 
 class Unowned:
-    """Asks for the group's description, without waiting. `topics`: those that certainly belong to the subscription."""
+    """Asks for the group's description, on a thread of its own: no poll waits for it.
+
+    `topics`: those that certainly belong to the subscription.
+    """
 
     def __init__(
         self, config: Mapping[str, Any], topics: Collection[str], *, monotonic: Callable[[], float], look_s: float
@@ -38,7 +73,8 @@ class Unowned:
         settings: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
         settings.update({name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)})
         self._admin = AdminClient(settings)
-        self._asked: tuple[Future[Any], Mapping[str, Future[Any]]] | None = None
+        self._asking = ThreadPoolExecutor(1, "group-care")
+        self._asked: Future[tuple[Members, set[TopicPartition]] | None] | None = None
         self._seen: dict[TopicPartition, int] = {}
         self._looks = LOOKS
 
@@ -50,18 +86,18 @@ class Unowned:
         """Return what stays nobody's, if it is this member that is to do something about it. Never waits or raises."""
         if self._asked is None:
             if self._monotonic() >= self._next_s and self._topics:
-                self._ask()
+                self._asked = self._asking.submit(self._ask, frozenset(self._topics))
             return []
-        group, topics = self._asked
-        if not (group.done() and all(each.done() for each in topics.values())):
+        if not self._asked.done():
             return []
-        self._asked = None
+        asked, self._asked = self._asked.result(), None
         self._next_s = self._monotonic() + self._look_s
-        try:
-            described = group.result()
-        except KafkaException:
-            return []  # away, or not allowed: that tells nothing
-        left = self._left(described, topics)
+        if asked is None:
+            return []  # away, not allowed, or between two plans: that tells nothing
+        members, left = asked
+        for taken in members.values():
+            left.difference_update(taken)
+            self._topics.update(each.topic for each in taken)
         self._seen = {partition: self._seen.get(partition, 0) + 1 for partition in left}
         if not left:
             self._looks = LOOKS
@@ -71,31 +107,24 @@ class Unowned:
         # Where planning anew does not help (who plans may not see the topic, say), it is done ever more seldom.
         self._seen, self._looks = {}, min(2 * self._looks, LOOKS_MAX)
         # One member is enough, and all see the same.
-        return found if member_id == min(str(member.member_id) for member in described.members) else []
+        return found if member_id == min(members) else []
 
-    def _ask(self) -> None:
+    def _ask(self, topics: Collection[str]) -> tuple[Members, set[TopicPartition]] | None:
+        """Return the members of the group, if it is stable, and all partitions of the topics."""
+        every: set[TopicPartition] = set()
         try:
-            group = self._admin.describe_consumer_groups([self._group], request_timeout=REQUEST_TIMEOUT_S)[self._group]
-            names = TopicCollection(sorted(self._topics))
-            self._asked = group, self._admin.describe_topics(names, request_timeout=REQUEST_TIMEOUT_S)
-        except KafkaException:
-            self._next_s = self._monotonic() + self._look_s
+            members = members_of(self._admin, self._group, _ANSWER_S)
+            if members:
+                for name in topics:
+                    found = self._admin.list_topics(name, timeout=_ANSWER_S).topics[name]
+                    every.update(TopicPartition(name, number) for number in found.partitions)
+        except (KafkaException, ProtocolError):
+            return None
+        return (members, every) if members else None
 
-    def _left(self, group: Any, topics: Mapping[str, Future[Any]]) -> set[TopicPartition]:
-        """Return the partitions of a stable group that none of its members has."""
-        if group.state != ConsumerGroupState.STABLE or not group.members:
-            return set()
-        left: set[TopicPartition] = set()
-        for name, future in topics.items():
-            try:
-                left.update(TopicPartition(name, each.id) for each in future.result().partitions)
-            except KafkaException:
-                continue  # deleted, or not to be seen
-        for member in group.members:
-            taken = [TopicPartition(each.topic, each.partition) for each in member.assignment.topic_partitions]
-            left.difference_update(taken)
-            self._topics.update(each.topic for each in taken)
-        return left
+    def close(self) -> None:
+        """Ask no more."""
+        self._asking.shutdown(wait=False, cancel_futures=True)
 
 
 class GroupCare:
@@ -131,6 +160,10 @@ class GroupCare:
     def lost(self) -> None:
         """Take note that the group has taken everything."""
         self._out_s = self._monotonic()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._unowned.close()
 
     def look(self) -> None:
         """See to it that this member is in the group, and that the group leaves out nothing. Raises SourceError."""

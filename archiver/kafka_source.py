@@ -321,6 +321,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group."""
+        self._care.close()
         self._consumer.close()
 
     # -- the group's calls -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from bench_servers import running
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from engine_python import monitor_python
 
 from headrace.archiver.s3 import S3Store
 from headrace.monitor.backtest import backtest
@@ -62,13 +63,6 @@ group_by = ["user_id"]
 window = "10m"
 above = 1e6
 """
-
-
-def monitor_python() -> str:
-    """Return the Python of the engine's environment."""
-    named = os.environ.get("HEADRACE_MONITOR_PYTHON")
-    beside = Path(sys.prefix)
-    return named or str(beside.with_name(f"{beside.name}-monitor") / "bin" / "python")
 
 
 def fill(kafka: str, topic: str, events: int, keys: int, start_us: int) -> None:

@@ -9,11 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from kafka_oracle import TopicView, read_topic
 
+from headrace.archiver.group_care import members_of
+from headrace.archiver.source import TopicPartition as Place
 from headrace.local import Instance, LocalError
 
 STORE_MIB = 1024
@@ -127,11 +129,11 @@ class Rig:
         """Return the partitions of a topic that no member of a group has, although it is stable; else nothing."""
 
         def ask() -> list[int]:
-            found = self._admin.describe_consumer_groups([group], request_timeout=10)[group].result()
-            if found.state is not ConsumerGroupState.STABLE:
+            members = members_of(self._admin, group, 10)
+            if members is None:
                 return []
-            given = [each for member in found.members for each in member.assignment.topic_partitions]
-            return sorted(set(range(partitions)) - {each.partition for each in given if each.topic == topic})
+            given = set().union(*members.values())
+            return [number for number in range(partitions) if Place(topic, number) not in given]
 
         return persist(ask, f"asking who has what of {topic}")
 

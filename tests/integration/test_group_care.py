@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from contract.source_beds import Member
 from servers import Servers
@@ -37,8 +38,11 @@ while True:
 
 
 def shares(admin: AdminClient, group: str) -> dict[str, set[int]] | None:
-    """Return who has which partitions, by instance; None while the group is not stable."""
-    found = admin.describe_consumer_groups([group])[group].result()
+    """Return who has which partitions, by instance; None while the group is not stable, or has no coordinator yet."""
+    try:
+        found = admin.describe_consumer_groups([group])[group].result()
+    except KafkaException:
+        return None
     if found.state.name != "STABLE":
         return None
     return {m.group_instance_id: {p.partition for p in m.assignment.topic_partitions} for m in found.members}

@@ -32,6 +32,7 @@ class LiveWorker:
         self.out = folder / f"{name}.jsonl"
         self.err = folder / f"{name}.log"
         fixed = ["monitor", "run", str(folder / "rules.toml"), "--kafka", servers.kafka, "--print"]
+        fixed += ["--kafka-config", '{"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}']
         with self.out.open("ab") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
                 [*command(), *fixed, "--state", str(folder / name), *options],
