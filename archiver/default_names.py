@@ -7,4 +7,4 @@ REPLAY_PREFIX = "headrace-replay-"
 
 READINGS = ("messages", "batches")
 """How Kafka can be read: see sources.py."""
-READING = "messages"
+READING = "batches"

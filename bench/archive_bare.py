@@ -1,5 +1,8 @@
 """The limit: the archiver's steps alone, one after the other, each as little Python as does it. CPU of all threads.
 
+Consuming is measured both ways: librdkafka's messages as columns ("consume", "columns"), and record batches as columns
+("batches"), which is what the archiver does unless told otherwise.
+
 No group, no log, no limits on memory, nothing held, sorted, or put together from several batches.
 """
 
@@ -20,10 +23,16 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from headrace.archiver.avro import WriterSchema
 from headrace.archiver.avro.container import BlockReader
 from headrace.archiver.avro.proof import proves_canonical
+from headrace.archiver.batch_columns import BatchColumns, Fetched
+from headrace.archiver.batch_source import limits_of
+from headrace.archiver.broker_connection import BrokerConnection
+from headrace.archiver.fetcher import Fetcher
 from headrace.archiver.flush_buffer_rows import runs_of, sorted_by_partition
 from headrace.archiver.kafka_records import records_of
 from headrace.archiver.part_digest import DigestColumns, PartDigest
 from headrace.archiver.s3 import S3Store
+from headrace.archiver.source import Start
+from headrace.archiver.source import TopicPartition as Place
 from headrace.archiver.topic_decoder_frames import group_by_frame
 
 Where = tuple[bytes, int]  # a frame and a day
@@ -69,6 +78,38 @@ def measure_bare(
         with step("upload"):
             store.put_if_absent(f"{topic}-{os.urandom(8).hex()}", body)
     return costs
+
+
+def measure_batches(kafka: str, topic: str, events: int, partitions: int) -> float:
+    """Return microseconds of CPU a record for fetching record batches and making columns of them, nothing else."""
+    config = {"bootstrap.servers": kafka}
+    fetcher = Fetcher(
+        kafka,
+        lambda broker: BrokerConnection(broker, config, context=None, random_bytes=os.urandom),
+        limits_of(config),
+        monotonic=time.monotonic,
+        warn=print,
+        denied=print,
+    )
+    columns, rows = BatchColumns(), 0
+    gc.collect()
+    gc.disable()
+    begun = time.process_time()
+    fetcher.assign({Place(topic, partition): Start(0) for partition in range(partitions)})
+    while rows < events:
+        waiting: list[Fetched] = []
+        held = 0
+        while held < DECODED_AT_ONCE and rows + held < events:
+            fetcher.work(0.1)
+            while (arrived := fetcher.take()) is not None:
+                number, floor = arrived.partition.partition, arrived.floor
+                waiting += [Fetched(number, floor, each, each.decompressed()) for each in arrived.batches]
+                held += sum(each.records for each in arrived.batches)
+        rows += columns.decode(topic, waiting)[0].batch.num_rows
+    took = time.process_time() - begun
+    gc.enable()
+    fetcher.close()
+    return took * 1e6 / events
 
 
 class _Bare:

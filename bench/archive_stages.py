@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from headrace.archiver import flush_buffer, kafka_source, worker_process
+from headrace.archiver import batch_source, flush_buffer, kafka_source, worker_process
 from headrace.archiver import worker as worker_module
 from headrace.archiver.avro import codec, rows
 from headrace.archiver.avro.container import BlockReader
@@ -29,6 +29,8 @@ FIRST_RECORDS = 1_000
 # What is called within another is taken off of it.
 STAGES: list[tuple[Any, str, str]] = [
     (kafka_source.KafkaSource, "poll", "consume"),
+    (batch_source.BatchSource, "poll", "consume"),
+    (batch_source.BatchColumns, "decode", "columns"),
     (kafka_source, "records_of", "columns"),
     (BlockReader, "read", "decode"),
     (rows, "proves_canonical", "verify"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from archive_bare import STEPS, measure_bare
+from archive_bare import STEPS, measure_bare, measure_batches
 from archive_topics import ERROR, HEADED, MIXED, PIN, Kind, fill
 from archive_whole import archive, checked
 from bench_servers import running
@@ -70,22 +70,27 @@ def measure_archiver(kafka: str, events: int, cases: list[Case], rounds: int = 1
         count = case.events(events)
         fill(kafka, case.topic, count, kind=case.kind, partitions=case.partitions, dates=case.dates)
         workers = ("--workers", str(case.workers))
-        bares, wholes, costs, ratios = [], [], [], []
+        bares, batches, wholes, costs, ratios, own_ratios = [], [], [], [], [], []
         for number in range(rounds):
             place = f"{url}/whole-{case.topic}-{number}"
             bare = measure_bare(kafka, case.topic, count, case.kind, case.partitions, dates=case.dates)
             starting, whole = archive(f"{place}-small", SMALL, *workers), archive(place, case.topic, *workers)
             archived = checked(place, case.topic, count)
             bares.append(bare)
+            batches.append(measure_batches(kafka, case.topic, count, case.partitions))
             wholes.append(whole)
             costs.append((whole.cpu_s - starting.cpu_s) * 1e6 / count)
             ratios.append(sum(bare.values()) / costs[-1])
+            rest = sum(bare.values()) - bare["consume"] - bare["columns"]
+            own_ratios.append((batches[-1] + rest) / costs[-1])
         found.append(
             {
                 "case": case.name,
                 "events": count,
                 "bare": {name: median(bare[name] for bare in bares) for name in STEPS},
                 "limit": median(sum(bare.values()) for bare in bares),
+                "batches": median(batches),
+                "ratio by batches": median(own_ratios),
                 "whole": median(costs),
                 "ratio": median(ratios),
                 "ratios": sorted(ratios),
@@ -113,8 +118,11 @@ def _stages(topic: str, events: int, url: str) -> dict[str, float]:
 
 def show_archiver(found: list[dict[str, Any]]) -> None:
     """Print the tables."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    table = Table(title="archiver: us of CPU a record; limit: the bare steps' sum; ratio: limit / whole")
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    table = Table(
+        title="archiver: us of CPU a record; limit: the bare steps' sum, by messages; ratio: limit / whole; "
+        "batches: instead of consume and columns"
+    )
     for name in (
         "case",
         "events",
@@ -123,6 +131,8 @@ def show_archiver(found: list[dict[str, Any]]) -> None:
         "whole",
         "ratio",
         "least, most",
+        "batches",
+        "its ratio",
         "rows/CPU-s",
         "rows/s",
         "peak MB",
@@ -137,6 +147,8 @@ def show_archiver(found: list[dict[str, Any]]) -> None:
             *(f"{case['bare'][name]:.2f}" for name in STEPS),
             *(f"{case[name]:.2f}" for name in ("limit", "whole", "ratio")),
             f"{case['ratios'][0]:.2f} to {case['ratios'][-1]:.2f}",
+            f"{case['batches']:.2f}",
+            f"{case['ratio by batches']:.2f}",
             f"{case['rows a CPU-second']:,.0f}",
             f"{case['rows a second']:,.0f}",
             "" if peak is None else f"{peak:.0f}",
