@@ -17,7 +17,9 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 from headrace.schemas.catalog import builtin
 from headrace.schemas.uuid7 import Uuid7
@@ -156,5 +158,25 @@ def _read_line(descriptor: int) -> str:
     return line.decode()
 
 
+def end_with(run: Callable[[], int]) -> NoReturn:
+    """Run, and end the process with its exit code; with 1 after an error that nobody expected.
+
+    At once, without taking objects down: a consumer that is not in its group yet is waited for for ever there, and the
+    supervisor would take the process for a working one.
+    """
+    code = 1
+    try:
+        code = run()
+    except SystemExit as left:
+        sys.stderr.write(f"{left.code}\n")
+    except Exception:
+        log.exception("an error that nobody expected")
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)
