@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .fetch_protocol import ProtocolError, Reader
-from .kafka_metadata import CONSUMER_ONLY
+from .kafka_metadata import admin_settings
 from .source import SourceError, TopicPartition
 
 LOOK_S = 20.0
@@ -71,7 +71,7 @@ class Unowned:
         self._look_s = look_s
         self._next_s = monotonic() + look_s
         settings: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None}
-        settings.update({name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)})
+        settings.update(admin_settings(config))
         self._admin = AdminClient(settings)
         self._asking = ThreadPoolExecutor(1, "group-care")
         self._asked: Future[tuple[Members, set[TopicPartition]] | None] | None = None

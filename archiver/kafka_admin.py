@@ -21,7 +21,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from headrace.schemas.kafka_trouble import refusal_text
 
-from .kafka_metadata import CONSUMER_ONLY
+from .kafka_metadata import admin_settings
 from .source import SourceError, TopicPartition
 
 EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library annotates no return type
@@ -70,8 +70,7 @@ class KafkaAdmin:
         self._pause = pause
         self._monotonic = monotonic
         self._consumer_config: dict[str, Any] = {"log_level": 0, "error_cb": lambda _error: None, **config}
-        settings = {name: value for name, value in self._consumer_config.items() if not name.startswith(CONSUMER_ONLY)}
-        self._admin = AdminClient(settings)
+        self._admin = AdminClient(admin_settings(self._consumer_config))
 
     def log_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, LogEnds | str]:
         """Return each partition's ends, or why there is no answer. Raises SourceError when no broker answers."""

@@ -13,11 +13,15 @@ from .source import SourceError
 REQUEST_TIMEOUT_S = 30.0
 FIRST_CONTACT_TIMEOUT_S = 8.0
 
-# Settings that mean nothing to an admin client, which would warn about each.
-CONSUMER_ONLY = (
+_CONSUMER_ONLY = (
     *("group.", "session.", "heartbeat.", "partition.", "isolation.", "auto.", "enable.auto.", "queued."),
     *("enable.partition.", "fetch.", "check.", "allow."),
 )
+
+
+def admin_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return librdkafka's settings without those of consumers only, of which an admin client would warn about each."""
+    return {name: value for name, value in config.items() if not name.startswith(_CONSUMER_ONLY)}
 
 
 class KafkaMetadata:
@@ -30,7 +34,7 @@ class KafkaMetadata:
         self._bootstrap = str(config["bootstrap.servers"])
         self._trouble = KafkaTrouble()
         settings: dict[str, Any] = {"log_level": 0}
-        settings.update({name: value for name, value in config.items() if not name.startswith(CONSUMER_ONLY)})
+        settings.update(admin_settings(config))
         settings["error_cb"] = self._trouble
         self._admin = AdminClient(settings)
 

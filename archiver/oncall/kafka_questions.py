@@ -20,7 +20,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from ..group_offsets import committed_offsets
 from ..kafka_admin import LogEnds
-from ..kafka_metadata import CONSUMER_ONLY
+from ..kafka_metadata import admin_settings
 from ..source import TopicPartition
 from .facts import OpenTransaction, Rates, Retention
 from .heartbeat import Heartbeat, decode
@@ -55,7 +55,7 @@ class KafkaQuestions:
 
     def __init__(self, config: Mapping[str, Any], *, pause: Callable[[float], None]) -> None:
         self._config = {"log_level": 0, "error_cb": lambda _error: None, **config}
-        settings = {name: value for name, value in self._config.items() if not name.startswith(CONSUMER_ONLY)}
+        settings = admin_settings(self._config)
         self._pause = pause
         self._admin = AdminClient(settings)
         self.unanswered: list[str] = []
